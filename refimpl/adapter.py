@@ -1,0 +1,248 @@
+"""What a conformance suite drives: the reference behind plain JSON values.
+
+Found through the entry point group ``pull_conformance.adapters``. The methods take
+and return what the JSON contract of a client under test says (conformance/ADAPTER.md);
+nothing of the suite is imported here.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio.from_thread import start_blocking_portal
+
+from refimpl.client import Client, RemoteContext
+from refimpl.commands import image_json
+from refimpl.errdefs import message
+from refimpl.evaluate import evaluate
+from refimpl.remotes.docker import ResolverOptions, new_resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+
+    from anyio.from_thread import BlockingPortal
+
+    _Readers = Mapping[str, Callable[[Client], Awaitable[list[dict[str, Any]]]]]
+
+__all__ = ["Adapter"]
+
+Json = dict[str, Any]
+
+FEATURES = (
+    "all-metadata",
+    "all-platforms",
+    "basic-auth",
+    "cancel",
+    "content",
+    "digest-ref",
+    "gc",
+    "image-record",
+    "ingests",
+    "labels",
+    "leases",
+    "limit",
+    "plain-http",
+    "platform",
+    "reference",
+    "resume",
+    "tls",
+    "token-auth",
+)
+
+
+class Adapter:
+    """The reference as a client under test.
+
+    One event loop in a thread of its own serves every call from ``setup`` to
+    ``teardown``, so that a case does not pay for starting one.
+    """
+
+    def __init__(self) -> None:
+        self._resources = ExitStack()
+        self._portal: BlockingPortal | None = None
+
+    def setup(self) -> None:
+        """Start the event loop."""
+        if self._portal is None:
+            self._portal = self._resources.enter_context(start_blocking_portal())
+
+    def teardown(self) -> None:
+        """Stop the event loop; running pulls are cancelled first."""
+        if self._portal is not None:
+            self._portal.call(self._portal.stop, True)  # noqa: FBT003 - anyio's parameter
+            self._portal = None
+        self._resources.close()
+
+    def capabilities(self) -> Json:
+        """Return name, version and features."""
+        return {
+            "name": "refimpl",
+            "version": "1.5.18",
+            "features": list(FEATURES),
+        }
+
+    def pull(
+        self, request: Json, on_cancel: Callable[[Callable[[], object]], object]
+    ) -> Json:
+        """Pull an image as the request says.
+
+        Args:
+            request: the request of the contract.
+            on_cancel: is given a function that ends this pull from any thread.
+
+        Returns the result of the contract; a failed pull is a result, not an error.
+        """
+        ended = Event()
+
+        async def run() -> Json:
+            try:
+                return await _pull(request)
+            finally:
+                ended.set()
+
+        future = self._running().start_task_soon(run)
+        on_cancel(future.cancel)
+        try:
+            return future.result()
+        except BaseException as err:
+            if not future.cancelled():
+                raise
+            ended.wait()  # a cancelled future does not wait for its task
+            return _failure("cancelled", str(err) or "cancelled")
+
+    def inspect(self, request: Json) -> Json:
+        """Return what the store under ``root`` holds, in normal form.
+
+        ``want`` names the parts to read; all of them where it is missing.
+        """
+        want = request.get("want", tuple(_PARTS))
+        result: Json = self._running().call(_inspect, Path(request["root"]), want)
+        return result
+
+    def collect(self, request: Json) -> Json:
+        """Run the garbage collector on the store under ``root``."""
+        result: Json = self._running().call(_collect, Path(request["root"]))
+        return result
+
+    def evaluate(self, function: str, kind: str, value: Any) -> Any:  # noqa: ANN401 - the JSON edge
+        """Compute the output of a vector.
+
+        Raises:
+            NotImplementedError: the function is not wired up.
+        """
+        return self._running().call(evaluate, function, kind, value)
+
+    def _running(self) -> BlockingPortal:
+        self.setup()
+        assert self._portal is not None  # noqa: S101 - setup sets it, for mypy
+        return self._portal
+
+
+def _failure(kind: str, text: str) -> Json:
+    return {
+        "ok": False,
+        "exit": 1,
+        "error": {"class": kind, "message": text},
+        "stdout": "",
+        "stderr": f"{kind}: {text}\n",
+    }
+
+
+async def _pull(request: Json) -> Json:
+    try:
+        async with (
+            new_resolver(_resolver_options(request)) as resolver,
+            Client(Path(request["root"]), resolver=resolver) as client,
+        ):
+            context = _remote_context(request)
+            if request.get("all_platforms"):
+                record = await client.fetch(request["ref"], context)
+            else:
+                record = (await client.pull(request["ref"], context)).metadata
+    except Exception as err:  # noqa: BLE001 - whatever fails is the result
+        return _failure(type(err).__name__, message(err))
+    return {
+        "ok": True,
+        "exit": 0,
+        "error": None,
+        "image": image_json(record),
+        "stdout": f"{record.name} {record.target.digest}\n",
+        "stderr": "",
+    }
+
+
+def _resolver_options(request: Mapping[str, Any]) -> ResolverOptions:
+    username = request.get("username")
+    password = request.get("password") or ""
+    return ResolverOptions(
+        plain_http=bool(request.get("plain_http")),
+        ca=Path(request["ca"]) if request.get("ca") else None,
+        credentials=(lambda _host: (username, password)) if username else None,
+    )
+
+
+def _remote_context(request: Mapping[str, Any]) -> RemoteContext:
+    return RemoteContext(
+        platforms=(request["platform"],) if request.get("platform") else (),
+        all_metadata=bool(request.get("all_metadata")),
+        max_concurrent_downloads=request.get("max_concurrent_downloads") or 0,
+        labels=request.get("labels") or {},
+    )
+
+
+async def _inspect(root: Path, want: Collection[str]) -> Json:
+    async with Client(root) as client:
+        return {
+            part: await read(client) for part, read in _PARTS.items() if part in want
+        }
+
+
+async def _images(client: Client) -> list[Json]:
+    return [image_json(image) for image in await client.image_service().list()]
+
+
+async def _content(client: Client) -> list[Json]:
+    return [
+        {
+            "digest": info.digest,
+            "size": info.size,
+            "labels": dict(info.labels),
+            "path": str(client.db.blob_path(info.digest)),
+        }
+        for info in await client.content_store().walk()
+    ]
+
+
+async def _ingests(client: Client) -> list[Json]:
+    return [
+        {"ref": status.ref, "offset": status.offset, "total": status.total}
+        for status in await client.content_store().list_statuses()
+    ]
+
+
+async def _leases(client: Client) -> list[Json]:
+    return [
+        {
+            "id": lease.id,
+            "created": lease.created_at and lease.created_at.isoformat(),
+            "labels": dict(lease.labels),
+        }
+        for lease in await client.leases_service().list()
+    ]
+
+
+_PARTS: Final[_Readers] = {
+    "images": _images,
+    "content": _content,
+    "ingests": _ingests,
+    "leases": _leases,
+}
+
+
+async def _collect(root: Path) -> Json:
+    async with Client(root) as client:
+        stats = await client.db.garbage_collect()
+    return {"removed": [node.key for node in stats.removed]}

@@ -1,0 +1,175 @@
+"""Mirrors: containerd v1.5.18 pull.go.
+
+Read it beside the Go file, from top to bottom: :func:`pull` takes a lease, fetches
+the image and records it; :func:`fetch` resolves the reference, builds the chain of
+handlers and walks the descriptors; :func:`create_new_image` writes the record.
+
+    async with Client(root) as client:
+        image = await client.pull("127.0.0.1:5000/library/hello:1", RemoteContext())
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import anyio
+
+from refimpl import images
+from refimpl.errdefs import (
+    ContainerdError,
+    ErrAlreadyExists,
+    ErrNotFound,
+    ErrNotImplemented,
+    wrapped,
+)
+from refimpl.image import Image
+from refimpl.platforms import ALL, only, parse
+from refimpl.remotes import fetch_handler, filter_manifest_by_platform_handler
+from refimpl.remotes.docker import (
+    LEGACY_CONFIG_MEDIA_TYPE,
+    append_distribution_source_label,
+    convert_manifest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from refimpl.client import Client, RemoteContext
+    from refimpl.descriptor import Descriptor
+    from refimpl.platforms import MatchComparer
+    from refimpl.stores import content
+
+__all__ = ["create_new_image", "fetch", "pull"]
+
+
+async def pull(client: Client, ref: str, remote_context: RemoteContext) -> Image:
+    """Download an image for one platform and record it (pull.go:36).
+
+    Returns the image as it was recorded.
+
+    Raises:
+        ErrNotImplemented: the context asks to unpack, which is not built yet.
+        ContainerdError: several platforms were named, or any step failed; the
+            class says why, and no image was recorded.
+    """
+    platform = _one_platform(client, remote_context)
+    pull_ctx = replace(remote_context, platform_matcher=platform)
+    if pull_ctx.unpack:
+        raise ErrNotImplemented("unpack: images are pulled but not unpacked yet")
+
+    async with client.with_lease():
+        img = await fetch(client, pull_ctx, ref, limit=1)
+        img = await create_new_image(client, img)
+
+    return Image(client=client, metadata=img, platform=platform)
+
+
+def _one_platform(client: Client, pull_ctx: RemoteContext) -> MatchComparer:
+    if pull_ctx.platform_matcher is not None:
+        return pull_ctx.platform_matcher
+    if len(pull_ctx.platforms) > 1:
+        raise ContainerdError("cannot pull multiplatform image locally, try Fetch")
+    if not pull_ctx.platforms:
+        return client.platform
+    with wrapped(f"invalid platform {pull_ctx.platforms[0]}"):
+        return only(parse(pull_ctx.platforms[0]))
+
+
+async def fetch(
+    client: Client, r_ctx: RemoteContext, ref: str, *, limit: int
+) -> images.Image:
+    """Bring all content of an image into the store (pull.go:128).
+
+    Args:
+        client: whose stores are filled.
+        r_ctx: what to fetch and how; without a platform matcher all platforms.
+        ref: the full reference, with host and tag or digest.
+        limit: how many manifests of an index are kept; 0 keeps all that match.
+
+    Returns the image record to be written; nothing was recorded yet.
+    """
+    store = client.content_store()
+    resolver = client.resolver(r_ctx)
+    with wrapped(f'failed to resolve reference "{ref}"'):
+        name, desc = await resolver.resolve(ref)
+    with wrapped(f'failed to get fetcher for "{name}"'):
+        fetcher = await resolver.fetcher(name)
+
+    is_schema1 = desc.media_type == images.MEDIA_TYPE_DOCKER_SCHEMA1_MANIFEST
+    if is_schema1 and r_ctx.convert_schema1:
+        raise ErrNotImplemented(
+            f"{ref}: schema1 images ({desc.media_type}) are not converted yet; "
+            "push the image again with a current tool"
+        )
+
+    children_handler = _children_handler(store, r_ctx, limit=limit)
+    is_convertible = False
+
+    async def convertible_handler(desc: Descriptor) -> Sequence[Descriptor]:
+        nonlocal is_convertible
+        if desc.media_type == LEGACY_CONFIG_MEDIA_TYPE:
+            is_convertible = True
+        return ()
+
+    append_dist_src_label_handler = append_distribution_source_label(store, ref)
+
+    handler = images.handlers(
+        *r_ctx.base_handlers,
+        fetch_handler(store, fetcher),
+        convertible_handler,
+        children_handler,
+        append_dist_src_label_handler,
+    )
+    if r_ctx.handler_wrapper is not None:
+        handler = r_ctx.handler_wrapper(handler)
+
+    limiter = None
+    if r_ctx.max_concurrent_downloads > 0:
+        limiter = anyio.Semaphore(r_ctx.max_concurrent_downloads)
+
+    await images.dispatch(handler, limiter, desc)
+
+    if is_convertible:
+        desc = await convert_manifest(store, desc)
+
+    return images.Image(name=name, target=desc, labels=r_ctx.labels)
+
+
+def _children_handler(
+    store: content.Store, r_ctx: RemoteContext, *, limit: int
+) -> images.Handler:
+    """Return what finds, labels, filters and limits children (pull.go:157)."""
+    platform = r_ctx.platform_matcher or ALL
+    children_handler = images.children_handler(store)
+    # Labels come first: a parent is labelled with all its children, kept or not
+    children_handler = images.set_children_mapped_labels(
+        store, children_handler, r_ctx.child_label_map
+    )
+    if r_ctx.all_metadata:
+        # Other platforms keep their manifest and configuration, but no layers
+        children_handler = filter_manifest_by_platform_handler(
+            children_handler, platform
+        )
+    else:
+        # Other platforms are left out
+        children_handler = images.filter_platforms(children_handler, platform)
+    # The best matches, and no more of them than wanted
+    if limit > 0:
+        children_handler = images.limit_manifests(children_handler, platform, limit)
+    return children_handler
+
+
+async def create_new_image(client: Client, img: images.Image) -> images.Image:
+    """Create the image record, or replace the one that is there (pull.go:231)."""
+    image_store = client.image_service()
+    while True:
+        try:
+            return await image_store.create(img)
+        except ErrAlreadyExists:
+            pass
+        try:
+            return await image_store.update(img)
+        except ErrNotFound:
+            # It was removed in between: try to create it again
+            continue

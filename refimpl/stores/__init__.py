@@ -1,0 +1,1 @@
+"""Where pulled content and what is known of it stay: content, metadata, leases."""

@@ -1,0 +1,443 @@
+"""pull.go, from the handlers to the record, against a registry."""
+
+import anyio
+import pytest
+
+from refimpl import images
+from refimpl.client import Client, RemoteContext
+from refimpl.descriptor import Descriptor
+from refimpl.digest import from_bytes
+from refimpl.errdefs import (
+    ContainerdError,
+    ErrInvalidArgument,
+    ErrNotFound,
+    ErrNotImplemented,
+    ErrSkipDesc,
+    ErrStopHandler,
+    message,
+)
+from refimpl.platforms import only, ordered, parse
+from refimpl.pull import create_new_image, fetch
+from refimpl.stores import leases
+
+pytestmark = pytest.mark.anyio
+
+PLATFORMS = ["linux/amd64", "linux/s390x", "linux/arm64"]
+SCHEMA1 = images.MEDIA_TYPE_DOCKER_SCHEMA1_MANIFEST
+
+
+@pytest.fixture
+async def client(tmp_path, anyio_backend):
+    """A client for linux/amd64, whatever the machine is."""
+    amd64 = only(parse("linux/amd64"))
+    async with Client(tmp_path / "root", platform=amd64) as client:
+        yield client
+
+
+async def stored(client):
+    """Return the digests of what is in the content store."""
+    return {info.digest for info in await client.content_store().walk()}
+
+
+async def recorded(client):
+    return await client.image_service().list()
+
+
+def digests(*descriptors):
+    return {desc.digest for desc in descriptors}
+
+
+def blob_gets(registry):
+    """Return the digests of the blobs that were asked for, in order."""
+    gets = registry.journal.requests(method="GET", path="/blobs/*")
+    return [exchange.reference for exchange in gets]
+
+
+# -- what is brought, and what is recorded ---------------------------------------
+
+
+async def test_everything_of_one_platform_is_stored_as_it_came(registry, client):
+    image = registry.publish("library/hello:1", layers=2, platforms=PLATFORMS)
+    pulled = await client.pull(
+        registry.ref(image), RemoteContext(platforms=("linux/s390x",))
+    )
+    chosen = image.manifest("linux/s390x")
+    wanted = digests(image.descriptor, chosen.descriptor, chosen.config, *chosen.layers)
+    assert await stored(client) == wanted
+    for digest in wanted:
+        assert client.db.blob_path(digest).read_bytes() == image.data[digest]
+    assert pulled.name == registry.ref(image)
+    assert pulled.target.digest == image.digest
+    assert await recorded(client) == (pulled.metadata,)
+
+
+async def test_a_second_pull_downloads_nothing(registry, client):
+    image = registry.publish("library/hello:1", layers=2, platforms=PLATFORMS)
+    await client.pull(registry.ref(image))
+    before = len(registry.journal)
+    await client.pull(registry.ref(image))
+    new = [(e.method, e.reference) for e in registry.journal][before:]
+    assert new == [("HEAD", "1")]
+
+
+async def test_a_moved_tag_moves_the_record_and_keeps_what_both_share(registry, client):
+    first = registry.publish("library/hello:1", layers=1)
+    await client.pull(registry.ref(first), RemoteContext(labels={"a": "1", "b": "2"}))
+    second = registry.publish("library/hello:1", layers=2)
+    await client.pull(registry.ref(second), RemoteContext(labels={"c": "3"}))
+
+    (record,) = await recorded(client)
+    assert record.target.digest == second.digest != first.digest
+    assert record.labels == {"c": "3"}
+    assert len(blob_gets(registry)) == len(set(blob_gets(registry)))
+    await client.db.garbage_collect()
+    assert await stored(client) == {desc.digest for desc in second.blobs}
+
+
+async def test_a_reference_by_digest_is_the_name_of_the_record(registry, client):
+    image = registry.publish("library/hello:1")
+    ref = registry.ref(image, digest=True)
+    await client.pull(ref)
+    (record,) = await recorded(client)
+    assert record.name == ref
+    assert record.target.digest == image.digest
+
+
+async def test_a_broken_layer_leaves_no_record_and_nothing_after_collection(
+    registry, client
+):
+    image = registry.publish("library/hello:1", layers=2)
+    fault = registry.fault(method="GET", digest=image.layers[1].digest, flip=10)
+    with pytest.raises(ContainerdError, match="unexpected commit digest"):
+        await client.pull(registry.ref(image))
+    assert fault.fired == 1
+    assert await recorded(client) == ()
+    assert image.layers[1].digest not in await stored(client)
+    await client.db.garbage_collect()
+    assert await stored(client) == set()
+
+
+async def test_a_failed_pull_leaves_the_image_that_was_there(registry, client):
+    first = registry.publish("library/hello:1")
+    await client.pull(registry.ref(first))
+    second = registry.publish("library/hello:1", layers=2)
+    registry.fault(method="GET", digest=second.layers[1].digest, status=404)
+    with pytest.raises(ErrNotFound):
+        await client.pull(registry.ref(second))
+
+    (record,) = await recorded(client)
+    assert record.target.digest == first.digest
+    await client.db.garbage_collect()
+    assert await stored(client) == {desc.digest for desc in first.blobs}
+
+
+async def test_schema1_is_refused_before_anything_is_fetched(registry, client):
+    registry.put_manifest("library/old", b"{}", media_type=SCHEMA1, tag="1")
+    ref = f"{registry.host}/library/old:1"
+    with pytest.raises(ErrNotImplemented, match="push the image again"):
+        await client.pull(ref, RemoteContext(convert_schema1=True))
+    assert (await stored(client), await recorded(client)) == (set(), ())
+    assert await client.leases_service().list() == ()
+
+
+# -- options that are refused (pull.go:45, :57) -----------------------------------
+
+
+@pytest.mark.parametrize(
+    ("context", "kind"),
+    [
+        (RemoteContext(platforms=("linux/amd64", "linux/arm64")), ContainerdError),
+        (RemoteContext(platforms=("nonsense",)), ErrInvalidArgument),
+        (RemoteContext(unpack=True), ErrNotImplemented),
+    ],
+    ids=["several platforms", "an unknown platform", "unpack"],
+)
+async def test_an_option_that_cannot_be_met_is_refused_first(
+    registry, client, context, kind
+):
+    image = registry.publish("library/hello:1")
+    with pytest.raises(kind) as caught:
+        await client.pull(registry.ref(image), context)
+    assert type(caught.value) is kind
+    assert registry.journal.paths() == []
+    assert await client.leases_service().list() == ()
+
+
+async def test_a_matcher_wins_over_platforms(registry, client):
+    """pull.go:45: with a matcher, not even several platforms are an error."""
+    image = registry.publish("library/hello:1", platforms=PLATFORMS)
+    context = RemoteContext(
+        platforms=("linux/amd64", "linux/arm64"),
+        platform_matcher=only(parse("linux/s390x")),
+    )
+    pulled = await client.pull(registry.ref(image), context)
+    config = await pulled.config()
+    assert config.digest == image.manifest("linux/s390x").config.digest
+
+
+# -- handlers (pull.go:186) -------------------------------------------------------
+
+
+@pytest.mark.parametrize("signal", [ErrStopHandler, ErrSkipDesc])
+async def test_a_base_handler_that_stops_at_the_root_leaves_a_bare_record(
+    registry, client, signal
+):
+    """Nothing is fetched, yet the image is recorded: nobody checks its target."""
+    image = registry.publish("library/hello:1", layers=1)
+
+    async def stop(_desc):
+        raise signal
+
+    pulled = await client.pull(
+        registry.ref(image), RemoteContext(base_handlers=(stop,))
+    )
+    assert registry.journal.paths("GET") == []
+    assert await stored(client) == set()
+    assert await recorded(client) == (pulled.metadata,)
+    assert pulled.target.digest == image.digest
+
+
+async def test_base_handlers_come_before_anything_is_fetched(registry, client):
+    image = registry.publish("library/hello:1", layers=2)
+    seen, asked = [], []
+
+    async def first(desc):
+        gets = registry.journal.requests(method="GET", reference=desc.digest)
+        asked.extend(gets)
+        seen.append(desc.digest)
+        return ()
+
+    async def second(desc):
+        assert seen[-1] == desc.digest
+        return ()
+
+    await client.pull(registry.ref(image), RemoteContext(base_handlers=(first, second)))
+    assert set(seen) == {desc.digest for desc in image.blobs}
+    assert asked == []
+
+
+async def test_what_base_handlers_return_is_visited_too(registry, client):
+    """Children are those of all handlers of the chain (images/handlers.go:61)."""
+    image = registry.publish("library/hello:1")
+    data = b"beside the image"
+    more = registry.put_blob("library/hello", data)
+    beside = Descriptor(media_type="text/plain", digest=more.digest, size=more.size)
+
+    async def add(desc):
+        return (beside,) if desc.digest == image.digest else ()
+
+    await client.pull(registry.ref(image), RemoteContext(base_handlers=(add,)))
+    assert client.db.blob_path(beside.digest).read_bytes() == data
+
+
+async def test_a_handler_wrapper_stands_around_the_whole_chain(registry, client):
+    image = registry.publish("library/hello:1", layers=2)
+    wrapped, children = [], {}
+
+    def wrap(handler):
+        wrapped.append(handler)
+
+        async def handle(desc):
+            found = await handler(desc)
+            children[desc.digest] = digests(*found)
+            return [child for child in found if "config" in child.media_type]
+
+        return handle
+
+    await client.pull(registry.ref(image), RemoteContext(handler_wrapper=wrap))
+    assert len(wrapped) == 1
+    assert children == {
+        image.digest: digests(image.config, *image.layers),
+        image.config.digest: set(),
+    }
+    assert await stored(client) == digests(image.descriptor, image.config)
+
+
+async def test_a_child_label_map_names_the_labels_of_parents(registry, client):
+    image = registry.publish("library/hello:1", layers=2)
+
+    def keys(desc):
+        return () if "config" in desc.media_type else ("containerd.io/gc.ref.content/",)
+
+    await client.pull(registry.ref(image), RemoteContext(child_label_map=keys))
+    info = await client.content_store().info(image.digest)
+    labels = {key: value for key, value in info.labels.items() if ".io/gc." in key}
+    first, second = image.layers
+    assert labels == {
+        "containerd.io/gc.ref.content/": first.digest,
+        "containerd.io/gc.ref.content/1": second.digest,
+    }
+    await client.db.garbage_collect()
+    assert image.config.digest not in await stored(client)
+
+
+# -- platforms, metadata and limits (pull.go:160) -----------------------------------
+
+
+async def test_all_metadata_of_a_fetch_has_every_configuration(registry, client):
+    image = registry.publish("library/hello:1", layers=1, platforms=PLATFORMS)
+    context = RemoteContext(platforms=("linux/amd64",), all_metadata=True)
+    await client.fetch(registry.ref(image), context)
+    kept = [m.descriptor for m in image.manifests] + [m.config for m in image.manifests]
+    kept += image.manifest("linux/amd64").layers
+    assert await stored(client) == digests(image.descriptor, *kept)
+
+
+async def test_all_metadata_of_a_pull_is_cut_to_one_manifest(registry, client):
+    image = registry.publish("library/hello:1", layers=1, platforms=PLATFORMS)
+    context = RemoteContext(platforms=("linux/s390x",), all_metadata=True)
+    await client.pull(registry.ref(image), context)
+    kept = image.manifest("linux/s390x")
+    assert await stored(client) == digests(
+        image.descriptor, kept.descriptor, kept.config, *kept.layers
+    )
+
+
+async def test_all_metadata_without_a_match_takes_the_first_manifest(registry, client):
+    """No error: manifest and configuration come, layers do not."""
+    image = registry.publish("library/hello:1", layers=1, platforms=PLATFORMS)
+    context = RemoteContext(platforms=("windows/amd64",), all_metadata=True)
+    await client.pull(registry.ref(image), context)
+    first = image.manifests[0]
+    assert await stored(client) == digests(
+        image.descriptor, first.descriptor, first.config
+    )
+    assert len(await recorded(client)) == 1
+
+
+async def test_no_match_is_an_error_after_the_index(registry, client):
+    image = registry.publish("library/hello:1", platforms=PLATFORMS)
+    context = RemoteContext(platforms=("windows/amd64",))
+    with pytest.raises(ErrNotFound, match=r"^no match for platform in manifest"):
+        await client.pull(registry.ref(image), context)
+    assert await stored(client) == {image.digest}
+    assert await recorded(client) == ()
+
+
+async def test_fetch_keeps_every_platform_unless_told_otherwise(registry, client):
+    image = registry.publish("library/hello:1", layers=1, platforms=PLATFORMS)
+    await client.fetch(registry.ref(image))
+    assert await stored(client) == {desc.digest for desc in image.blobs}
+
+
+async def test_a_limit_keeps_the_best_manifests(registry, client):
+    image = registry.publish("library/hello:1", platforms=PLATFORMS)
+    wanted = ordered(*map(parse, ["linux/arm64", "linux/amd64", "linux/s390x"]))
+    context = RemoteContext(platform_matcher=wanted)
+    record = await fetch(client, context, registry.ref(image), limit=2)
+    kept = await stored(client)
+    assert image.manifest("linux/s390x").descriptor.digest not in kept
+    best = [image.manifest(p).descriptor for p in ("linux/arm64", "linux/amd64")]
+    assert digests(*best) <= kept
+    assert record.target.digest == image.digest
+    assert await recorded(client) == ()
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_no_more_than_the_limit_are_downloaded_at_once(registry, client, limit):
+    image = registry.publish("library/hello:1", layers=5)
+    context = RemoteContext(max_concurrent_downloads=limit)
+    with registry.gate("/blobs/*") as gate:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.pull, registry.ref(image), context)
+            await anyio.to_thread.run_sync(gate.wait_for, limit)
+            gate.open()
+    assert registry.journal.max_in_flight("/blobs/*") == limit
+    assert len(blob_gets(registry)) == 6
+
+
+async def test_without_a_limit_all_are_downloaded_at_once(registry, client):
+    image = registry.publish("library/hello:1", layers=7)
+    with registry.gate("/blobs/*") as gate:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.pull, registry.ref(image))
+            await anyio.to_thread.run_sync(gate.wait_for, 8)
+            gate.open()
+    assert len(await recorded(client)) == 1
+
+
+# -- leases -------------------------------------------------------------------------
+
+
+async def test_content_is_leased_while_it_is_pulled(registry, client):
+    """A collection in the middle of a pull takes nothing from it."""
+    image = registry.publish("library/hello:1", layers=2)
+    seen = []
+
+    async def collect(desc):
+        lease = leases.from_context()
+        (found,) = await client.leases_service().list()
+        seen.append((lease, found.id))
+        if desc.digest != image.digest:
+            await client.db.garbage_collect()
+            assert image.digest in await stored(client)
+        return ()
+
+    context = RemoteContext(base_handlers=(collect,), max_concurrent_downloads=1)
+    await client.pull(registry.ref(image), context)
+    assert len(set(seen)) == 1
+    assert seen[0][0] == seen[0][1]
+    assert await stored(client) == {desc.digest for desc in image.blobs}
+    assert await client.leases_service().list() == ()
+
+
+# -- create_new_image (pull.go:231) ---------------------------------------------------
+
+
+class Racing:
+    """An image store where somebody removes the image before it is updated."""
+
+    def __init__(self, store, *, times):
+        self.store = store
+        self.times = times
+        self.calls = []
+
+    async def create(self, image):
+        self.calls.append("create")
+        return await self.store.create(image)
+
+    async def update(self, image):
+        self.calls.append("update")
+        if self.times:
+            self.times -= 1
+            await self.store.delete(image.name)
+            try:
+                return await self.store.update(image)
+            finally:
+                if self.times:
+                    await self.store.create(record("another"))
+        return await self.store.update(image)
+
+
+def record(text, **labels):
+    data = text.encode()
+    target = Descriptor(media_type="m", digest=from_bytes(data), size=len(data))
+    return images.Image(name="example.com/a:1", target=target, labels=labels)
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+async def test_a_record_that_is_removed_in_between_is_created_again(
+    client, monkeypatch, times
+):
+    """Create, and update where it exists, until one of both works."""
+    store = client.image_service()
+    await store.create(record("old", a="1"))
+    racing = Racing(store, times=times)
+    monkeypatch.setattr(client, "image_service", lambda: racing)
+
+    made = await create_new_image(client, record("new", b="2"))
+    ends = ["create"] if times else []
+    assert racing.calls == ["create", "update"] * max(times, 1) + ends
+    assert await store.list() == (made,)
+    assert (made.target, made.labels) == (record("new").target, {"b": "2"})
+
+
+async def test_any_other_error_of_the_store_ends_it(client, monkeypatch):
+    class Full:
+        async def create(self, _image):
+            raise ContainerdError("disk full")
+
+    monkeypatch.setattr(client, "image_service", Full)
+    with pytest.raises(ContainerdError) as caught:
+        await create_new_image(client, record("new"))
+    assert message(caught.value) == "disk full"

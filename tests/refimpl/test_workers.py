@@ -1,0 +1,38 @@
+"""Blocking work beside the event loop."""
+
+import threading
+from functools import partial
+
+import anyio
+import pytest
+
+from refimpl.workers import MAX_WORKERS, run_blocking
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_runs_in_another_thread():
+    here = threading.get_ident()
+    assert await run_blocking(threading.get_ident) != here
+
+
+async def test_passes_arguments_and_errors():
+    assert await run_blocking(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await run_blocking(divmod, 1, 0)
+
+
+async def test_many_threads_may_wait_for_each_other():
+    """More than anyio's usual 40: every download has a thread of its own."""
+    count = 64
+    barrier = threading.Barrier(count, timeout=10)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            tasks.start_soon(partial(run_blocking, barrier.wait))
+    assert count <= MAX_WORKERS
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_every_event_loop_has_its_own_limiter(backend):
+    assert anyio.run(run_blocking, divmod, 7, 2, backend=backend) == (3, 1)
+    assert anyio.run(run_blocking, divmod, 7, 2, backend=backend) == (3, 1)
