@@ -1,0 +1,251 @@
+"""containerd, driven through ctr against a daemon of our own.
+
+``ctr content fetch`` is what pulls: it fetches content and writes the image
+record, as ``ctr images pull`` does, but unpacks nothing, which is faster and needs
+no mounts. It has no ``--max-concurrent-downloads``; a request that sets a limit
+goes through ``ctr images pull`` with the native snapshotter. Neither calls
+client.Pull (cmd/ctr/commands/images/pull.go:96 calls content.Fetch and unpacks
+afterwards), so that --all-metadata has an effect here that it lacks there.
+
+Every root is a namespace of its own in one daemon (conformance/adapters/daemon.py).
+Records are read with ctr; blobs and ingests from the content store's folder, where
+bytes can be hashed and sizes are exact.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar, Final
+
+from conformance.adapters.ctr import (
+    error_class,
+    parse_labels,
+    parse_table,
+    plain_text,
+)
+from conformance.adapters.daemon import Daemon
+from conformance.contract import AdapterError, Json, OnCancel, failure
+from conformance.process import Ended, Process, client_environment, run
+from conformance.request import make_hosts_dir
+
+__all__ = ["ContainerdAdapter"]
+
+#: How long a command that asks no registry may take.
+QUICK: Final = 30.0
+_LISTS: Final = {
+    "images": ("images", "ls"),
+    "content": ("content", "ls"),
+    "leases": ("leases", "ls"),
+}
+
+
+class ContainerdAdapter:
+    """Drives ctr; see ADAPTER.md for what the methods take and return."""
+
+    name: ClassVar[str] = "containerd"
+    description: ClassVar[str] = "containerd's own pull, driven through ctr"
+    homepage: ClassVar[str] = "https://containerd.io"
+    install: ClassVar[str] = "apt-get install containerd"
+    features: ClassVar[tuple[str, ...]] = (
+        *("all-metadata", "all-platforms", "basic-auth", "cancel", "content"),
+        *("digest-ref", "gc", "image-record", "ingests", "labels", "leases"),
+        *("limit", "plain-http", "platform", "reference", "resume", "schema1"),
+        *("tls", "token-auth"),
+    )
+
+    def __init__(self) -> None:
+        self._daemon: Daemon | None = None
+
+    def installed(self) -> str | None:
+        """Return None if containerd can run here, or what it lacks."""
+        for program in ("containerd", "ctr"):
+            if shutil.which(program) is None:
+                return f"{program}: not found; install it with: {self.install}"
+        if os.geteuid() != 0:
+            return "containerd: its daemon needs root; run the suite as root for it"
+        return None
+
+    def setup(self) -> None:
+        """Start the daemon."""
+        if self._daemon is None:
+            missing = self.installed()
+            if missing is not None:
+                raise AdapterError(missing)
+            self._daemon = Daemon()
+
+    def teardown(self) -> None:
+        """End the daemon and remove everything of it."""
+        daemon, self._daemon = self._daemon, None
+        if daemon is not None:
+            daemon.stop()
+
+    def capabilities(self) -> Json:
+        """Return name, version and features; the daemon need not run for it."""
+        version = "unknown"
+        if self.installed() is None:
+            with tempfile.TemporaryDirectory(prefix="pull-conformance-") as root:
+                env = client_environment(root)
+                ended = run(["ctr", "--version"], env=env, timeout=QUICK)
+            version = (ended.last_line().split() or ["unknown"])[-1]
+        return {"name": self.name, "version": version, "features": list(self.features)}
+
+    def pull(self, request: Json, on_cancel: OnCancel) -> Json:
+        """Fetch an image into the namespace of the request's root."""
+        process = self._ctr(request["root"], *_pull_arguments(request))
+        on_cancel(process.stop)
+        ended = process.wait()
+        said = {"stdout": plain_text(ended.stdout), "stderr": plain_text(ended.stderr)}
+        if ended.died is not None:
+            return {**failure(ended.died, died=ended.died), **said}
+        error = None
+        if ended.exit != 0:
+            message = ended.last_line().removeprefix("ctr: ")
+            error = {"class": error_class(message), "message": message}
+        return {"ok": ended.exit == 0, "exit": ended.exit, "error": error, **said}
+
+    def inspect(self, request: Json) -> Json:
+        """Read the namespace of a root; only what is wanted, if that is said."""
+        root = request["root"]
+        wanted = set(request.get("want") or (*_LISTS, "ingests"))
+        # Started together, read one after the other: they run side by side.
+        running = {
+            key: self._ctr(root, *arguments)
+            for key, arguments in _LISTS.items()
+            if key in wanted
+        }
+        ended = {key: process.wait(QUICK) for key, process in running.items()}
+        tables = {key: _table(_LISTS[key], end) for key, end in ended.items()}
+        answer: Json = {}
+        if "images" in tables:
+            answer["images"] = [self._image(row) for row in tables["images"]]
+        if "content" in tables:
+            answer["content"] = [self._blob(row) for row in tables["content"]]
+        if "leases" in tables:
+            answer["leases"] = [_lease(row) for row in tables["leases"]]
+        if "ingests" in wanted:
+            answer["ingests"] = list(self._ingests(root))
+        return answer
+
+    def collect(self, request: Json) -> Json:
+        """Collect garbage now.
+
+        There is no command for it; deleting a lease with ``--sync`` waits for a
+        collection (leases.SynchronousDelete), so a lease is made to be deleted.
+        """
+        lease = self._run(request["root"], "leases", "create").strip()
+        self._run(request["root"], "leases", "rm", "--sync", lease)
+        return {}
+
+    def _run(self, root: str, *arguments: str) -> str:
+        ended = self._ctr(root, *arguments).wait(QUICK)
+        return plain_text(_checked(arguments, ended).stdout)
+
+    def _ctr(self, root: str, *arguments: str) -> Process:
+        if self._daemon is None:
+            raise AdapterError("containerd: the daemon is not running: call setup")
+        address = str(self._daemon.address)
+        return Process(
+            ["ctr", "--address", address, "--namespace", _namespace(root), *arguments],
+            env=client_environment(root),
+        )
+
+    def _image(self, row: dict[str, str]) -> Json:
+        path = self._blob_path(row["DIGEST"])
+        target = {
+            "mediaType": row["TYPE"],
+            "digest": row["DIGEST"],
+            # ctr prints the size of the whole image, not the target's.
+            "size": path.stat().st_size if path.is_file() else 0,
+        }
+        labels = parse_labels(row.get("LABELS", ""))
+        return {"name": row["REF"], "target": target, "labels": labels}
+
+    def _blob(self, row: dict[str, str]) -> Json:
+        path = self._blob_path(row["DIGEST"])
+        return {
+            "digest": row["DIGEST"],
+            "size": path.stat().st_size if path.is_file() else 0,
+            "labels": parse_labels(row.get("LABELS", "")),
+            "path": str(path),
+        }
+
+    def _blob_path(self, digest: str) -> Path:
+        algorithm, _, encoded = digest.partition(":")
+        return self._content / "blobs" / algorithm / encoded
+
+    @property
+    def _content(self) -> Path:
+        if self._daemon is None:
+            raise AdapterError("containerd: the daemon is not running: call setup")
+        return self._daemon.content
+
+    def _ingests(self, root: str) -> Iterable[Json]:
+        # The metadata store names an ingest NAMESPACE/NUMBER/REF in the content
+        # store (metadata/bolt.go:61, metadata/content.go createIngestBucket).
+        prefix = f"{_namespace(root)}/"
+        for ref in sorted((self._content / "ingest").glob("*/ref")):
+            try:
+                name = ref.read_text(encoding="utf-8")
+                offset = (ref.parent / "data").stat().st_size
+            except FileNotFoundError:
+                continue  # it was finished or given up meanwhile
+            if name.startswith(prefix):
+                yield {
+                    "ref": name.removeprefix(prefix).partition("/")[2],
+                    "offset": offset,
+                    "total": _number(ref.parent / "total"),
+                }
+
+
+def _pull_arguments(request: Json) -> Sequence[str]:
+    limit = request.get("max_concurrent_downloads")
+    arguments = ["content", "fetch"]
+    if limit:
+        arguments = ["images", "pull", "--snapshotter", "native"]
+        arguments += ["--max-concurrent-downloads", str(limit)]
+    if request.get("plain_http"):
+        arguments.append("--plain-http")
+    if request.get("ca"):
+        # On a loopback host only a hosts.toml makes ctr speak TLS.
+        arguments += ["--hosts-dir", str(make_hosts_dir(request))]
+    if request.get("username"):
+        password = request.get("password") or ""
+        arguments += ["--user", f"{request['username']}:{password}"]
+    if request.get("platform"):
+        arguments += ["--platform", request["platform"]]
+    for switch in ("all_platforms", "all_metadata"):
+        if request.get(switch):
+            arguments.append(f"--{switch.replace('_', '-')}")
+    for key, value in (request.get("labels") or {}).items():
+        arguments += ["--label", f"{key}={value}"]
+    return [*arguments, request["ref"]]
+
+
+def _checked(arguments: Sequence[str], ended: Ended) -> Ended:
+    if ended.exit != 0:
+        command = " ".join(arguments)
+        raise AdapterError(f"ctr {command}: {ended.died or ended.last_line()}")
+    return ended
+
+
+def _table(arguments: Sequence[str], ended: Ended) -> list[dict[str, str]]:
+    return parse_table(plain_text(_checked(arguments, ended).stdout))
+
+
+def _namespace(root: str) -> str:
+    return f"case-{hashlib.sha256(root.encode()).hexdigest()[:20]}"
+
+
+def _lease(row: dict[str, str]) -> Json:
+    labels = parse_labels(row.get("LABELS", ""))
+    return {"id": row["ID"], "created": row.get("CREATED AT", ""), "labels": labels}
+
+
+def _number(file: Path) -> int:
+    try:
+        return int(file.read_text(encoding="ascii").strip() or 0)
+    except (FileNotFoundError, ValueError):
+        return 0

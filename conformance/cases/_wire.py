@@ -1,0 +1,111 @@
+"""What cases of several areas say to a client and look for on the wire."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from conformance.case import NotTestable
+from fakeregistry.auth import basic_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from conformance.bench import Bench, Pull
+    from fakeregistry import Exchange, Fault, Registry
+    from fakeregistry.redirect import Redirect
+
+# Loose on purpose: a client may retry as it likes, as long as it comes to an end.
+# containerd sends 6 requests at most, and follows 10 redirects.
+PATIENCE: Final = 20
+LOGIN: Final = ("reader", "open-sesame")
+# Not a JWT: who looks into it finds nothing.
+TICKET: Final = "opaque/ticket+1=="
+SCOPE: Final = "repository:library/test:pull"
+
+
+def elsewhere(other: Registry) -> str:
+    """Return the location of the same path on another registry.
+
+    Its host has another name, not only another port.
+    """
+    return f"http://localhost:{other.port}{{target}}"
+
+
+def bearer(registry: Registry) -> str:
+    """Return the challenge that sends a client to the registry for a token."""
+    return f'Bearer realm="{registry.url}/token",service="fakeregistry",scope="{SCOPE}"'
+
+
+def ask_for_ticket(registry: Registry, challenge: str | Sequence[str]) -> Fault:
+    """Make an open registry demand the ticket, with a challenge of our own."""
+    return registry.fault(
+        path="/v2/*",
+        when=lambda e: e.request_headers.get("Authorization") != f"Bearer {TICKET}",
+        status=401,
+        headers={"WWW-Authenticate": challenge},
+    )
+
+
+def hand_out(server: Registry, **answer: str) -> Fault:
+    """Let a token server give this answer to everybody."""
+    return server.fault(
+        path="/token",
+        status=200,
+        headers={"Content-Type": "application/json"},
+        body=json.dumps(answer).encode(),
+    )
+
+
+def must_pull_with_ticket(bench: Bench, challenge: str | Sequence[str]) -> None:
+    """Hold that a client answers a challenge with the ticket it gets for it."""
+    image = bench.publish()
+    ask_for_ticket(bench.registry, challenge)
+    handed = hand_out(bench.registry, token=TICKET)
+    bench.must_pull(image)
+    assert handed.fired, "the client never asked for the ticket"
+
+
+def words(exchange: Exchange) -> str:
+    """Return what a client said in a request, with Basic decoded."""
+    header = exchange.request_headers.get("Authorization")
+    credentials = basic_credentials(header) or (header,)
+    body = exchange.request_body.decode("latin-1")
+    return " ".join((exchange.target, body, *credentials))
+
+
+def met(fault: Fault | Redirect) -> Sequence[Exchange]:
+    """Return the requests that a fault or a redirect met.
+
+    Raises:
+        NotTestable: There are none.
+    """
+    if not fault.fired:
+        raise NotTestable(f"the client never sent a request with {fault.rule}")
+    return fault.exchanges
+
+
+def assert_ok(pull: Pull, why: str) -> None:
+    """Hold that a pull succeeded, for a reason that the report gives."""
+    if not pull.ok:
+        raise AssertionError(f"{why}; {pull}")
+
+
+def assert_none(found: Sequence[Exchange], what: str) -> None:
+    """Hold that no such request was sent; the report shows the first."""
+    if found:
+        raise AssertionError(f"{what}, see {found[0]!r}")
+
+
+def assert_bounded(registry: Registry, limit: int = PATIENCE) -> None:
+    """Hold that no request was sent over and over again."""
+    counts = Counter((e.method, e.path) for e in registry.journal)
+    (method, path), most = counts.most_common(1)[0]
+    assert most <= limit, f"{method} {path} was sent {most} times"
+
+
+def asked_anew(registry: Registry, digest: str) -> bool:
+    """Say whether a blob was asked for from its beginning more than once."""
+    whole = registry.journal.requests(method="GET", digest=digest, range=False)
+    return len(whole) > 1

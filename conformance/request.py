@@ -1,0 +1,93 @@
+"""A pull's request as the values that a command line can hold."""
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from conformance.contract import Json
+
+__all__ = ["make_hosts_dir", "placeholder_values", "split_reference", "switches"]
+
+#: A platform of one word is an architecture unless it is one of these.
+_SYSTEMS = frozenset({"linux", "windows", "darwin", "freebsd"})
+
+
+def placeholder_values(request: Json, wanted: Collection[str]) -> dict[str, str]:
+    """Return the placeholders that have a value in this run.
+
+    Folders of certificates are only made if a placeholder of theirs is wanted.
+    """
+    root = Path(request["root"])
+    values = {
+        "ref": request["ref"],
+        "root": str(root),
+        **split_reference(request["ref"]),
+        **_platform(request.get("platform") or ""),
+    }
+    for key in ("ca", "username", "password", "max_concurrent_downloads"):
+        if request.get(key):
+            values[key] = str(request[key])
+    if "username" in values:
+        values.setdefault("password", "")
+    if "ca_dir" in wanted and "ca" in values:
+        values["ca_dir"] = str(_make_ca_dir(root, Path(values["ca"])))
+    if "hosts_dir" in wanted:
+        values["hosts_dir"] = str(make_hosts_dir(request))
+    return values
+
+
+def switches(request: Json) -> frozenset[str]:
+    """Return the names of what is true in the request."""
+    return frozenset(key for key, value in request.items() if value is True)
+
+
+def split_reference(ref: str) -> dict[str, str]:
+    """Return registry, repository, tag and digest of a full reference."""
+    registry, _, rest = ref.partition("/")
+    rest, _, digest = rest.partition("@")
+    repository, _, tag = rest.partition(":")
+    parts = {"registry": registry, "repository": repository}
+    if tag:
+        parts["tag"] = tag
+    if digest:
+        parts["digest"] = digest
+    return parts
+
+
+def make_hosts_dir(request: Json) -> Path:
+    """Make a folder that tells containerd's clients how to reach the registry.
+
+    The form is that of containerd's docs/hosts.md: a folder per host with a
+    hosts.toml in it.
+    """
+    registry = request["ref"].partition("/")[0]
+    folder = Path(request["root"]) / "hosts"
+    scheme = "http" if request.get("plain_http") else "https"
+    lines = [f'server = "{scheme}://{registry}"']
+    lines += [f'[host."{scheme}://{registry}"]']
+    lines += ['capabilities = ["pull", "resolve"]']
+    if request.get("ca"):
+        lines += [f'ca = "{request["ca"]}"']
+    file = folder / registry / "hosts.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def _make_ca_dir(root: Path, ca: Path) -> Path:
+    # containers-certs.d(5): a file that ends in .crt is a certificate authority.
+    folder = root / "certs"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ca, folder / "ca.crt")
+    return folder
+
+
+def _platform(platform: str) -> dict[str, str]:
+    if not platform:
+        return {}
+    words = platform.split("/")
+    if len(words) == 1:
+        key = "os" if platform in _SYSTEMS else "arch"
+        return {"platform": platform, key: platform}
+    values = dict(zip(("os", "arch", "variant"), words, strict=False))
+    return {"platform": platform, **{k: v for k, v in values.items() if v}}

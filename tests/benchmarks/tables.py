@@ -1,0 +1,79 @@
+"""Figures as tables, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tests.benchmarks.harness import Figure, Goal, Row
+
+__all__ = ["show"]
+
+
+def show(console: Console, figure: Figure) -> None:
+    """Print a figure: who took what, and the ratios."""
+    table = Table(box=box.SIMPLE_HEAD, title=Text(figure.title), title_justify="left")
+    table.add_column("")
+    headings = [figure.unit, "lowest", "highest"]
+    headings += ["CPU s"] if _known("cpu", figure) else []
+    headings += ["peak MiB"] if _known("peak", figure) else []
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    peers = [row.name for row in figure.rows if row.peer]
+    for name in peers:
+        table.add_column(f"/ {name}", justify="right")
+    ratios = {(ratio.ours, ratio.peer): ratio for ratio in figure.ratios()}
+    for row in figure.rows:
+        cells = _cells(row, figure)
+        for name in peers:
+            ratio = ratios.get((row.name, name))
+            if ratio is None:
+                cells.append(Text(""))
+                continue
+            text = f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+            cells.append(_judged(text, ratio.value, figure.goal(row.name, name)))
+        table.add_row(*cells)
+    console.print(table)
+    for note in figure.notes:
+        console.print(f"  {note}", markup=False, soft_wrap=True)
+
+
+def _cells(row: Row, figure: Figure) -> list[Text]:
+    cells = [
+        Text(row.name),
+        _judged(_number(row.median), row.median, figure.goal(row.name, None)),
+        Text(_number(min(row.values)), style="dim"),
+        Text(_number(max(row.values)), style="dim"),
+    ]
+    if _known("cpu", figure):
+        cells.append(Text("" if row.cpu is None else _number(row.cpu)))
+    if _known("peak", figure):
+        cells.append(Text("" if row.peak is None else f"{row.peak / (1 << 20):.0f}"))
+    return cells
+
+
+def _known(what: str, figure: Figure) -> bool:
+    return any(getattr(row, what) is not None for row in figure.rows)
+
+
+def _judged(text: str, value: float, goal: Goal | None) -> Text:
+    if goal is None:
+        return Text(text)
+    well = goal.reached(value)
+    return Text(
+        f"{text}\nwanted {goal}: {'yes' if well else 'NO'}",
+        style="green" if well else "red",
+    )
+
+
+def _number(value: float) -> str:
+    """Write a number with three digits that count."""
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"

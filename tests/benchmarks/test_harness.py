@@ -1,0 +1,160 @@
+"""The pure parts of the benchmarks: turns, medians, ratios, goals, spans."""
+
+import importlib
+import itertools
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(name):
+    """Import a module of the benchmarks, wherever pytest was started."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT))
+        return importlib.import_module(f"tests.benchmarks.{name}")
+
+
+harness = load("harness")
+
+
+def row(name, *values, peer=False):
+    return harness.Row(name, [harness.Sample(value) for value in values], peer)
+
+
+def test_two_take_turns_in_coming_first():
+    orders = ["".join(harness.order("ab", number)) for number in range(4)]
+    assert orders == ["ab", "ba", "ba", "ab"]
+
+
+def test_three_come_in_every_order():
+    orders = {tuple(harness.order("abc", number)) for number in range(6)}
+    assert orders == set(itertools.permutations("abc"))
+
+
+@given(st.integers(1, 6))
+def test_everyone_has_every_place_equally_often(count):
+    names = [str(number) for number in range(count)]
+    places = Counter(
+        (place, name)
+        for number in range(2 * count)
+        for place, name in enumerate(harness.order(names, number))
+    )
+    assert set(places.values()) == {2}
+    assert len(places) == count * count
+
+
+def test_rounds_are_interleaved_and_the_warm_up_does_not_count():
+    ran = []
+
+    def contestant(name):
+        def run():
+            ran.append(name)
+            return len(ran)
+
+        return run
+
+    told: list[str] = []
+    results = harness.interleave(
+        {"a": contestant("a"), "b": contestant("b")}, rounds=2, tell=told.append
+    )
+    assert "".join(ran) == "ab" + "ab" + "ba"
+    assert results == {"a": [3, 6], "b": [4, 5]}
+    assert told[:3] == ["a, warm-up", "b, warm-up", "a, round 1"]
+
+
+def test_row_has_the_median_of_time_and_the_highest_peak():
+    samples = [
+        harness.Sample(3, cpu=1, peak=10),
+        harness.Sample(100, cpu=7, peak=30),
+        harness.Sample(1, cpu=2, peak=20),
+    ]
+    made = harness.Row("a", samples)
+    assert (made.median, made.cpu, made.peak) == (3, 2, 30)
+
+
+def test_what_is_not_known_is_left_open():
+    assert (row("a", 1).cpu, row("a", 1).peak) == (None, None)
+
+
+def test_ratio_is_median_over_median_with_the_rounds_apart():
+    ratio = harness.Ratio.of(row("a", 1, 2, 9), row("b", 4, 2, 3))
+    assert ratio.value == pytest.approx(2 / 3)
+    assert (ratio.low, ratio.high) == (0.25, 3)
+
+
+def test_rounds_of_a_ratio_belong_together():
+    with pytest.raises(ValueError, match="shorter"):
+        harness.Ratio.of(row("a", 1, 2), row("b", 1))
+
+
+@given(
+    st.lists(st.tuples(*[st.floats(0.01, 100)] * 2), min_size=1, max_size=9),
+    st.floats(0.1, 10),
+)
+def test_ratio_does_not_know_how_fast_the_machine_is(pairs, factor):
+    def ratio(scale):
+        ours = row("a", *(mine * scale for mine, _ in pairs))
+        return harness.Ratio.of(ours, row("b", *(other * scale for _, other in pairs)))
+
+    before, after = ratio(1), ratio(factor)
+    assert math.isclose(before.value, after.value, rel_tol=1e-9)
+    assert before.low <= before.high
+
+
+@pytest.mark.parametrize(
+    ("bounds", "value", "reached", "text"),
+    [
+        ({"most": 0.5}, 0.5, True, "<= 0.5"),
+        ({"most": 0.5}, 0.51, False, "<= 0.5"),
+        ({"least": 3}, 3, True, ">= 3"),
+        ({"least": 3}, 2.9, False, ">= 3"),
+    ],
+)
+def test_goal(bounds, value, reached, text):
+    goal = harness.Goal("a", "b", **bounds)
+    assert goal.reached(value) is reached
+    assert str(goal) == text
+
+
+def test_figure_compares_ours_with_peers_only():
+    figure = harness.Figure(
+        name="area.thing",
+        title="a thing",
+        unit="s",
+        rows=[row("a", 1), row("b", 2), row("c", 4, peer=True)],
+        goals=[harness.Goal("a", "c", most=0.2), harness.Goal("b", most=2)],
+    )
+    told = figure.to_json()
+    assert [(r["ours"], r["peer"], r["value"]) for r in told["ratios"]] == [
+        ("a", "c", 0.25),
+        ("b", "c", 0.5),
+    ]
+    assert (told["ratios"][0]["goal"], told["ratios"][0]["reached"]) == (
+        "<= 0.2",
+        False,
+    )
+    assert "goal" not in told["ratios"][1]
+    assert (told["rows"][1]["goal"], told["rows"][1]["reached"]) == ("<= 2", True)
+    assert told["rows"][0]["values"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("spans", "seconds"),
+    [
+        ([], 0),
+        ([(1, 3), (5, 6)], 3),
+        ([(1, 6), (2, 3)], 5),
+        ([(4, 6), (1, 5)], 5),
+        ([(-5, 1), (9, 20)], 2),
+        ([(-5, 20)], 10),
+        ([(-2, -1)], 0),
+    ],
+)
+def test_time_in_spans_counts_once_and_only_inside(spans, seconds):
+    assert load("spans").covered(spans, 0, 10) == seconds
