@@ -110,7 +110,8 @@ class Rule:
 
     def __str__(self) -> str:
         parts = (
-            f"{name}={value!r}"
+            # Where a function stands in memory says nothing, and differs each time.
+            f"{name}={'...' if callable(value) else repr(value)}"
             for name in CRITERIA
             if (value := getattr(self, name)) is not None
         )
