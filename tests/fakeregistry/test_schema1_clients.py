@@ -1,15 +1,8 @@
 """Signed schema1 and the programs that knew it: what we sign, they accept."""
 
-import contextlib
 import json
-import os
-import re
-import shutil
-import subprocess
-import tempfile
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -30,32 +23,6 @@ compatibility: {{schema1: {{enabled: true}}}}
 """
 
 
-def needs(*programs, root=False):
-    missing = [program for program in programs if shutil.which(program) is None]
-    lacking = bool(missing) or (root and os.geteuid() != 0)
-    return pytest.mark.skipif(lacking, reason=f"needs {programs}, root: {root}")
-
-
-@contextlib.contextmanager
-def running(command, log, line):
-    """Run a server; yield what a line of its log says, once it is there."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
-    tail = ["tail", "-n", "+1", "-F", f"--pid={process.pid}", str(log)]
-    try:
-        with subprocess.Popen(tail, stdout=subprocess.PIPE, text=True) as lines:
-            try:
-                found = (re.search(line, text) for text in lines.stdout or ())
-                match = next(filter(None, found), None)
-            finally:
-                lines.kill()
-        assert match is not None, log.read_text()
-        yield match
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def call(method, url, data=None, **headers):
     """Send a request; return status, headers and body, whatever they are."""
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -68,13 +35,15 @@ def call(method, url, data=None, **headers):
             return answer.code, answer.headers, answer.read()
 
 
-@pytest.fixture(scope="module")
-def docker_registry(tmp_path_factory):
+@pytest.fixture
+def docker_registry(tmp_path, tools):
     """URL of a docker-registry that takes schema1."""
-    folder = tmp_path_factory.mktemp("docker-registry")
-    (folder / "config.yml").write_text(CONFIG.format(root=folder / "data"))
-    command = ["docker-registry", "serve", str(folder / "config.yml")]
-    with running(command, folder / "log", r"listening on ([\d.]+:\d+)") as match:
+    tools.require("docker-registry")
+    (tmp_path / "config.yml").write_text(CONFIG.format(root=tmp_path / "data"))
+    command = ["docker-registry", "serve", tmp_path / "config.yml"]
+    with tools.running(
+        command, tmp_path / "log", r"listening on ([\d.]+:\d+)"
+    ) as match:
         yield f"http://{match[1]}"
 
 
@@ -92,7 +61,6 @@ def push(url, image):
     return call("PUT", manifest, document, Content_Type=image.descriptor.media_type)
 
 
-@needs("docker-registry")
 class TestDockerRegistry:
     """docker-registry 2.8 checks signatures with libtrust."""
 
@@ -159,17 +127,9 @@ def image(registry):
     )
 
 
-def run(*command):
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@needs("containerd", "ctr", root=True)
 @pytest.mark.parametrize("limit", [None, 2], ids=["content-fetch", "images-pull"])
-def test_containerd_converts_it(limit, registry, image, tmp_path):
+def test_containerd_converts_it(limit, registry, image, tmp_path, tools):
+    tools.require("containerd", "ctr", root=True)
     client = load_clients(["containerd"])[0]
     client.setup()
     try:
@@ -189,46 +149,25 @@ def test_containerd_converts_it(limit, registry, image, tmp_path):
     assert registry.journal.requests(path=f"/blobs/{empty}") == ()
 
 
-@needs("skopeo")
-def test_skopeo_converts_it(registry, image, tmp_path):
+def test_skopeo_converts_it(registry, image, tmp_path, tools):
+    tools.require("skopeo")
     skopeo = ("skopeo", "--insecure-policy")
     source = f"docker://{registry.ref(image)}"
-    found = json.loads(run(*skopeo, "inspect", "--tls-verify=false", source))
-    assert found["Digest"] == image.digest
+    found = tools.run(*skopeo, "inspect", "--tls-verify=false", source)
+    assert json.loads(found)["Digest"] == image.digest
     target = f"oci:{tmp_path / 'old'}:1"
-    run(*skopeo, "copy", "--src-tls-verify=false", source, target)
+    tools.run(*skopeo, "copy", "--src-tls-verify=false", source, target)
     (loaded,) = registry.load(tmp_path / "old")
     assert loaded.name == "old:1"
     assert len(loaded.layers) == len(image.layers)
 
 
-@pytest.fixture
-def folder():
-    """A folder with a short name: sockets and podman's runroot have limits."""
-    with tempfile.TemporaryDirectory(prefix="s1-") as name:
-        yield Path(name)
+def test_podman_pulls_it(registry, image, podman, tools):
+    tools.run(*podman, "pull", "--tls-verify=false", registry.ref(image))
+    assert registry.host in tools.run(*podman, "images")
 
 
-@needs("podman", root=True)
-def test_podman_pulls_it(registry, image, folder):
-    podman = (
-        *("podman", "--root", str(folder / "root"), "--storage-driver", "vfs"),
-        *("--runroot", str(folder / "run")),
-    )
-    run(*podman, "pull", "--tls-verify=false", registry.ref(image))
-    assert registry.host in run(*podman, "images")
-
-
-@needs("dockerd", "docker", root=True)
-def test_docker_pulls_it(registry, image, folder):
-    socket = f"unix://{folder / 'socket'}"
-    command = [
-        *("dockerd", "--host", socket, "--pidfile", str(folder / "pid")),
-        *("--data-root", str(folder / "data"), "--exec-root", str(folder / "run")),
-        *("--iptables=false", "--bridge=none", "--storage-driver=vfs"),
-    ]
-    with running(command, folder / "log", "API listen on"):
-        docker = ("docker", "--host", socket)
-        said = run(*docker, "pull", registry.ref(image))
-        assert f"Digest: {image.digest}" in said
-        run(*docker, "pull", registry.ref(image, digest=True))
+def test_docker_pulls_it(registry, image, docker, tools):
+    said = tools.run(*docker, "pull", registry.ref(image))
+    assert f"Digest: {image.digest}" in said
+    tools.run(*docker, "pull", registry.ref(image, digest=True))
