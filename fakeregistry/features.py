@@ -36,6 +36,8 @@ class Features:
         min_chunk: Announce this OCI-Chunk-Min-Length.
         page_size: Entries of a list that are given at once; None: all.
         manifest_limit: Bytes of the largest manifest that is taken.
+        blob_limit: Bytes of the largest blob that is taken: an upload without an
+            end would fill the disk. What is larger gets 413.
 
     Raises:
         ValueError: A size is below 1.
@@ -58,9 +60,10 @@ class Features:
     min_chunk: int | None = None
     page_size: int | None = None
     manifest_limit: int = 4 * 1024 * 1024
+    blob_limit: int = 16 * 1024 * 1024 * 1024
 
     def __post_init__(self) -> None:
-        for name in ("min_chunk", "page_size", "manifest_limit"):
+        for name in ("min_chunk", "page_size", "manifest_limit", "blob_limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value!r}: a number from 1 on")

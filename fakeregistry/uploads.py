@@ -127,7 +127,7 @@ class Uploads:
         """
         upload = self._session(route, exchange)
         with upload.lock:
-            _append(route, upload, exchange)
+            self._append(route, upload, exchange)
         return Reply(202, _where(route.name, route.reference, upload))
 
     def finish(self, route: Route, exchange: Exchange) -> Reply:
@@ -140,7 +140,7 @@ class Uploads:
         upload = self._session(route, exchange)
         digest = _checked_digest(fields_of(exchange))
         with upload.lock:
-            _append(route, upload, exchange)
+            self._append(route, upload, exchange)
             self._forget(route.reference)
             upload.ended = True
             return self._keep(route.name, upload.spool, digest)
@@ -201,11 +201,40 @@ class Uploads:
         digest = _checked_digest({"digest": digest})
         spool = self._store.spool(digest.partition(":")[0])
         try:
-            _receive(spool, exchange)
+            self._receive(spool, exchange)
         except BaseException:
             spool.discard()
             raise
         return self._keep(name, spool, digest)
+
+    def _append(self, route: Route, upload: _Upload, exchange: Exchange) -> None:
+        """Add the body of a request, if it is the next chunk."""
+        if upload.ended:
+            raise _unknown(route)
+        before = upload.spool.size
+        expected = _expected(route, upload, exchange)
+        self._receive(upload.spool, exchange)
+        if expected is not None and upload.spool.size - before != expected:
+            upload.spool.truncate(before)
+            raise RegistryError("SIZE_INVALID", 400)
+
+    def _receive(self, spool: Spool, exchange: Exchange) -> None:
+        """Write a body as it comes: what came before it broke off can be resumed.
+
+        Raises:
+            RegistryError: 413, the blob would be too large; what has come of this
+                body is dropped.
+        """
+        limit, before = self._features.blob_limit, spool.size
+        exchange.body.keep(_KEPT)
+        announced = exchange.body.length
+        if announced is not None and before + announced > limit:
+            raise _too_large(limit)
+        for block in exchange.body.blocks():
+            if spool.size + len(block) > limit:
+                spool.truncate(before)
+                raise _too_large(limit)
+            spool.write(block)
 
     def _keep(self, name: str, spool: Spool, digest: str) -> Reply:
         found = spool.digest(digest.partition(":")[0])
@@ -215,18 +244,6 @@ class Uploads:
             raise RegistryError("DIGEST_INVALID", 400, detail=detail)
         self._store.put_spool(name, spool, digest)
         return _created(name, digest)
-
-
-def _append(route: Route, upload: _Upload, exchange: Exchange) -> None:
-    """Add the body of a request, if it is the next chunk."""
-    if upload.ended:
-        raise _unknown(route)
-    before = upload.spool.size
-    expected = _expected(route, upload, exchange)
-    _receive(upload.spool, exchange)
-    if expected is not None and upload.spool.size - before != expected:
-        upload.spool.truncate(before)
-        raise RegistryError("SIZE_INVALID", 400)
 
 
 def _expected(route: Route, upload: _Upload, exchange: Exchange) -> int | None:
@@ -260,13 +277,6 @@ def _expected(route: Route, upload: _Upload, exchange: Exchange) -> int | None:
     return last - first + 1
 
 
-def _receive(spool: Spool, exchange: Exchange) -> None:
-    """Write a body as it comes: what came before it broke off can be resumed."""
-    exchange.body.keep(_KEPT)
-    for block in exchange.body.blocks():
-        spool.write(block)
-
-
 def _end_now(upload: _Upload) -> bool:
     """End a session, unless a request writes to it."""
     if not upload.lock.acquire(blocking=False):
@@ -289,6 +299,11 @@ def _checked_digest(fields: Mapping[str, str]) -> str:
     if not known_digest(digest):
         raise RegistryError("DIGEST_INVALID", 400, detail={"digest": digest})
     return digest
+
+
+def _too_large(limit: int) -> RegistryError:
+    message = f"a blob has at most {limit} bytes here"
+    return RegistryError("SIZE_INVALID", 413, message=message)
 
 
 def _unknown(route: Route) -> RegistryError:

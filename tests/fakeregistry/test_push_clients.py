@@ -41,23 +41,23 @@ def test_skopeo(tmp_path, kind, auth, stored, tools):
         for side in ("src", "dest"):
             flags += [f"--{side}-tls-verify={str(stored).lower()}"]
             flags += [f"--{side}-creds={':'.join(USER)}"]
-        authority = str(registry.ca_file or "")
+        authority = str(ours.ca_file or "")
         tools.run("skopeo", *flags, *arguments, SSL_CERT_FILE=authority)
 
     storage = tmp_path / "storage" if stored else None
-    with Registry(auth, tls=stored, storage=storage) as registry:
-        image = registry.publish("library/hello:1", format=kind, platforms=PLATFORMS)
-        there = f"docker://{registry.host}/library/there:1"
-        copy(f"docker://{registry.ref(image)}", there)
-        assert held(registry, "library/there") == image.data
+    with Registry(auth, tls=stored, storage=storage) as ours:
+        image = ours.publish("library/hello:1", format=kind, platforms=PLATFORMS)
+        there = f"docker://{ours.host}/library/there:1"
+        copy(f"docker://{ours.ref(image)}", there)
+        assert held(ours, "library/there") == image.data
         copy(there, f"dir:{tmp_path}/dir")
-        copy(f"dir:{tmp_path}/dir", f"docker://{registry.host}/back:1")
-        assert held(registry, "back") == image.data
-        found = registry.store.repository("back")
+        copy(f"dir:{tmp_path}/dir", f"docker://{ours.host}/back:1")
+        assert held(ours, "back") == image.data
+        found = ours.store.repository("back")
         assert found is not None
         assert found.tags == {"1": image.digest}
         if auth is None or isinstance(auth, TokenAuth):
-            mounted = registry.journal.requests(method="POST", status=201)
+            mounted = ours.journal.requests(method="POST", status=201)
             assert [item for item in mounted if "mount=" in item.query]
 
 
