@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from conformance.__main__ import main as pull_conformance
+from fakeregistry.__main__ import main as fakeregistry
 from refimpl.cli import parse_arguments as refpull_arguments
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +15,9 @@ DOCUMENTS = sorted(
     [ROOT / "README.md", ROOT / "refimpl/README.md", ROOT / "conformance/ADAPTER.md"]
 )
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^    ((?:pull-conformance|refpull) .*)$", re.MULTILINE)
+COMMAND = re.compile(
+    r"^    ((?:pull-conformance|refpull|fakeregistry) .*)$", re.MULTILINE
+)
 
 FENCES = [
     pytest.param(code, id=f"{path.relative_to(ROOT)}-{number}")
@@ -43,8 +46,9 @@ def test_command_is_understood(line, capsys):
     if program == "refpull":
         assert refpull_arguments(words).run
         return
+    command = fakeregistry if program == "fakeregistry" else pull_conformance
     with pytest.raises(SystemExit) as ended:
-        pull_conformance([*words, "--help"])
+        command([*words, "--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in words if word.startswith("--"))
