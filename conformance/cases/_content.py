@@ -30,8 +30,11 @@ SLIPS: Final = (
     "AttributeError",
     "IndexError",
     "KeyError",
+    "OverflowError",
     "RecursionError",
     "TypeError",
+    "UnicodeDecodeError",
+    "ValueError",
 )
 
 Document = dict[str, Any]

@@ -95,7 +95,7 @@ def test_first_failure_ends_the_siblings(bench: Bench) -> None:
 @case(
     clause="containerd v1.5.18 remotes/handlers.go:109, content/helpers.go:81",
     level=Level.SHOULD,
-    catalogue=("store-concurrent-pulls-share",),
+    catalogue=("store-concurrent-pulls-share", "manifest-duplicate-layer-digests"),
 )
 def test_blob_named_twice_is_kept_once(bench: Bench) -> None:
     """An image that lists the same layer several times is pulled like any other.

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from conformance.case import Level, case
+from conformance.case import Feature, Level, case
 from conformance.cases._content import (
     FLOOD,
     IMAGE,
     assert_bounded,
+    assert_not_crashed,
     layer_says,
     member,
     must_refuse,
 )
-from conformance.cases._wire import assert_none
+from conformance.cases._wire import ask_for_ticket, assert_none
+from fakeregistry import TokenAuth
 from fakeregistry.content import Entry
 
 if TYPE_CHECKING:
@@ -158,6 +160,93 @@ def test_layer_that_does_not_end_is_given_up(bench: Bench) -> None:
     )
     must_refuse(bench, image, flood)
     assert_bounded(flood)
+
+
+@case(
+    clause=UNBOUNDED,
+    level=Level.SHOULD,
+    twin="verify.layer-intact",
+    link=MEMORY,
+    catalogue=("limits-config-huge",),
+)
+def test_config_that_does_not_end_is_given_up(bench: Bench) -> None:
+    """A config of 400 bytes that goes on for 64 MiB: many read it into memory."""
+    image = bench.publish()
+    flood = bench.registry.fault(
+        method="GET", digest=image.config.digest, endless=FLOOD
+    )
+    must_refuse(bench, image, flood)
+    assert_bounded(flood)
+
+
+@case(
+    clause=f"{UNBOUNDED}; RFC 9110 section 5.4: a server MUST respond to fields larger "
+    "than it wishes to process, and a client MAY discard or truncate them",
+    level=Level.SHOULD,
+    twin="verify.layer-intact",
+    link="https://www.rfc-editor.org/rfc/rfc9110#section-5.4",
+    catalogue=("transport-huge-response-headers",),
+)
+def test_headers_without_end_are_given_up(bench: Bench) -> None:
+    """A response begins with 64 MiB of header fields, and is no layer any more."""
+    image = bench.publish()
+    line = "x" * 64_000
+    flood = bench.registry.fault(
+        method="GET",
+        digest=image.layers[0].digest,
+        headers={"X-Flood": [line] * (FLOOD // len(line))},
+    )
+    must_refuse(bench, image, flood)
+
+
+@case(
+    clause=UNBOUNDED,
+    level=Level.SHOULD,
+    needs={Feature.TOKEN_AUTH},
+    twin="auth.anonymous-token-is-fetched-and-used",
+    link=MEMORY,
+    catalogue=("transport-token-response-endless",),
+)
+def test_token_without_end_is_given_up(bench: Bench) -> None:
+    """A token server answers with blanks in place of a token, 64 MiB of them.
+
+    Anybody who runs a registry chooses the token server that a client asks.
+    """
+    registry = bench.new_registry(auth=TokenAuth())
+    image = bench.publish()
+    flood = registry.fault(path="/token", status=200, body=b"{", endless=FLOOD)
+    bench.must_reject(bench.pull(image), flood)
+    assert_bounded(flood)
+
+
+@case(
+    clause="RFC 9110 section 11.6.1: a response can have multiple challenges",
+    level=Level.MAY,
+    needs={Feature.TOKEN_AUTH},
+    catalogue=("limits-many-www-authenticate",),
+)
+def test_hundreds_of_challenges(bench: Bench) -> None:
+    """400 challenges in one response, each with another realm: how many are asked?"""
+    image = bench.publish()
+    realms = [
+        f'Bearer realm="{bench.registry.url}/token/{number}",service="s"'
+        for number in range(400)
+    ]
+    ask_for_ticket(bench.registry, realms)
+    pull = bench.pull(image)
+    assert_not_crashed(pull)
+    asked = bench.registry.journal.requests(path="/token/*")
+    bench.observe(f"{len(asked)} token requests")
+
+
+@case(
+    clause="containerd v1.5.18 remotes/docker/resolver.go:59",
+    level=Level.REFERENCE,
+    catalogue=("limits-manifest-at-max",),
+)
+def test_manifest_of_the_longest_size_is_pulled(bench: Bench) -> None:
+    """4 393 216 bytes are taken, as MaxManifestSize says: 4 * 1048 * 1048."""
+    bench.must_pull(bench.publish(manifest_size=4_393_216))
 
 
 @case(

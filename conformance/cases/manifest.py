@@ -36,6 +36,7 @@ UNKNOWN: Final = (
     level=Level.MUST,
     needs=CONTENT,
     link=f"{IMAGE}/considerations.md#extensibility",
+    catalogue=("manifest-bytes-preserved",),
 )
 def test_bytes_of_a_manifest_are_kept(bench: Bench) -> None:
     """A manifest is stored as it came, with its blanks, line ends and all.

@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from conformance.case import Feature, Level, case
-from conformance.cases._content import IMAGE, must_refuse
+from conformance.cases._content import IMAGE, assert_not_crashed, must_refuse
 from conformance.cases._wire import assert_none
+from fakeregistry.content import Entry
 from fakeregistry.image import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from conformance.bench import Bench
+    from conformance.cases._content import Document
 
 NEEDS: Final = {Feature.PLATFORM}
 COMPARE: Final = "containerd v1.5.18 platforms/compare.go:29"
@@ -24,7 +26,7 @@ DATABASE: Final = "containerd v1.5.18 platforms/database.go:83"
 
 
 def _must_choose(
-    bench: Bench, wanted: str, entries: Sequence[str | Platform], number: int
+    bench: Bench, wanted: str, entries: Sequence[str | Platform | Entry], number: int
 ) -> None:
     """Hold that one entry of an index is pulled for a platform, and no other."""
     image = bench.publish(platforms=entries)
@@ -220,6 +222,79 @@ def test_other_names_of_a_processor_are_known(bench: Bench) -> None:
     """x86_64 is amd64 and aarch64 is arm64, whatever the case of Linux is."""
     entries = [Platform("linux", "x86_64"), Platform("Linux", "aarch64")]
     _must_choose(bench, "linux/arm64", entries, 1)
+
+
+@case(
+    clause="containerd v1.5.18 platforms/platforms.go:249, images/handlers.go:267",
+    level=Level.REFERENCE,
+    needs=NEEDS,
+    catalogue=("platform-os-version-ignored-on-linux",),
+)
+def test_version_of_linux_is_not_looked_at(bench: Bench) -> None:
+    """Of two entries that differ in ``os.version`` alone the first one counts."""
+    entries = [
+        Platform("linux", "arm64"),
+        Platform("linux", "amd64", os_version="6.1", os_features=("x",)),
+        Platform("linux", "amd64"),
+    ]
+    _must_choose(bench, "linux/amd64", entries, 1)
+
+
+@case(
+    clause="containerd v1.5.18 platforms/database.go:62, platforms/platforms.go:249",
+    level=Level.REFERENCE,
+    needs=NEEDS,
+    catalogue=("platform-null-and-empty",),
+)
+def test_platform_without_an_architecture_matches_nothing(bench: Bench) -> None:
+    """``"platform": {}`` is a platform, and none that anybody has."""
+
+    def empty(entry: Document) -> None:
+        entry["platform"] = {}
+
+    nothing = Entry(platform="linux/arm64", edit_descriptor=empty)
+    _must_choose(bench, "linux/amd64", [nothing, "linux/amd64"], 1)
+
+
+@case(
+    clause="OCI image-spec v1.1.1 image-index.md, platform: object",
+    level=Level.MAY,
+    needs=NEEDS,
+    catalogue=("platform-null-and-empty",),
+)
+def test_platform_that_is_a_text(bench: Bench) -> None:
+    """``"platform": "linux/arm64"`` beside an entry that is right: what happens?"""
+
+    def spell(entry: Document) -> None:
+        entry["platform"] = "linux/arm64"
+
+    wrong = Entry(platform="linux/arm64", edit_descriptor=spell)
+    image = bench.publish(platforms=[wrong, "linux/amd64"])
+    pull = bench.pull(image, platform="linux/amd64")
+    assert_not_crashed(pull)
+    bench.observe("the other entry is taken" if pull.ok else "refused")
+
+
+@case(
+    clause="containerd v1.5.18 remotes/handlers.go:261, pull.go:160",
+    level=Level.REFERENCE,
+    needs={*NEEDS, Feature.ALL_METADATA},
+    catalogue=("index-all-metadata",),
+)
+def test_all_metadata_brings_no_layers_of_other_platforms(bench: Bench) -> None:
+    """Manifests and configs of other platforms are kept when asked for, no more.
+
+    Here nothing is for the platform that is wanted. So not one layer is fetched, and
+    that is no error: whoever asks for all metadata copies, and runs nothing.
+    """
+    image = bench.publish(platforms=["linux/arm64", "linux/s390x"], layers=2)
+    bench.must_pull(image, platform="linux/amd64", all_metadata=True)
+    asked = {e.reference for e in bench.registry.journal.requests(method="GET")}
+    first = image.manifests[0]
+    assert {first.descriptor.digest, first.config.digest} <= asked
+    layers = {layer.digest for part in image.manifests for layer in part.layers}
+    found = bench.registry.journal.requests(when=lambda e: e.reference in layers)
+    assert_none(found, "a layer of another platform was asked for")
 
 
 @case(

@@ -91,6 +91,25 @@ def test_no_record_of_a_pull_that_failed(bench: Bench) -> None:
 
 
 @case(
+    clause="containerd v1.5.18 pull.go:108, content/local/writer.go:152",
+    level=Level.REFERENCE,
+    needs=RECORD | {Feature.CANCEL},
+    twin="records.record-appears-when-everything-is-there",
+    catalogue=("store-cancel",),
+)
+def test_no_record_of_a_pull_that_was_cancelled(bench: Bench) -> None:
+    """Who ends a pull in the midst of a layer finds no image afterwards."""
+    image = bench.publish(layers=2)
+    stall = bench.registry.fault(method="GET", digest=image.layers[0].digest, stall=9)
+    running = bench.start_pull(image)
+    bench.registry.journal.wait_for(1, method="GET", digest=image.layers[0].digest)
+    ended = running.cancel()
+    stall.release()
+    assert not ended.ok, "the pull was cancelled, and reports success"
+    assert _record(bench, image) is None
+
+
+@case(
     clause="containerd v1.5.18 pull.go:231",
     level=Level.REFERENCE,
     needs=RECORD,

@@ -242,7 +242,7 @@ def test_bytes_after_the_layer_are_not_kept(bench: Bench) -> None:
     critical=True,
     twin="verify.layer-intact",
     link=f"{IMAGE}/descriptor.md#properties",
-    catalogue=("transport-content-length-too-short",),
+    catalogue=("transport-content-length-too-short", "store-no-partial-visible"),
 )
 def test_layer_that_ends_early_is_rejected(bench: Bench) -> None:
     """A layer with its last bytes missing is not pulled.
@@ -327,7 +327,7 @@ def test_size_that_is_a_text_is_rejected(bench: Bench) -> None:
     clause="containerd v1.5.18 remotes/handlers.go:126",
     level=Level.REFERENCE,
     twin="verify.layer-intact",
-    catalogue=("verify-size-missing",),
+    catalogue=("verify-size-missing", "layers-zero-size"),
 )
 def test_size_of_zero_is_rejected_unasked(bench: Bench) -> None:
     """A descriptor of size zero, or without a size, is an error at once.
