@@ -188,13 +188,16 @@ def test_config_that_does_not_end_is_given_up(bench: Bench) -> None:
     catalogue=("transport-huge-response-headers",),
 )
 def test_headers_without_end_are_given_up(bench: Bench) -> None:
-    """A response begins with 64 MiB of header fields, and is no layer any more."""
+    """A response begins with 16 MiB of header fields, and is no layer any more.
+
+    Go's client gives up after 10 MiB, most others much earlier.
+    """
     image = bench.publish()
     line = "x" * 64_000
     flood = bench.registry.fault(
         method="GET",
         digest=image.layers[0].digest,
-        headers={"X-Flood": [line] * (FLOOD // len(line))},
+        headers={"X-Flood": [line] * 262},
     )
     must_refuse(bench, image, flood)
 
