@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from conformance import __version__
-from conformance.adapter import AdapterError, Client, ClientInfo, bundled
+from conformance.adapter import BUNDLED, AdapterError, Client, ClientInfo, bundled
 from conformance.case import Case, CaseError, load_suite
 from conformance.front import RunOptions, run_suite
 from conformance.session import chosen_clients
 from conformance.smoke import smoke
 from conformance.vectors import runner
+from conformance.vectors.known import read_known
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -152,7 +153,8 @@ def _vectors(options: argparse.Namespace, _rest: Sequence[str]) -> int:
     client = clients[0]
     try:
         client.setup()
-        return runner.run(client, files, _say).exit_status
+        known = read_known(BUNDLED / f"{client.name}.vectors")
+        return runner.run(client, files, _say, known=known).exit_status
     finally:
         client.teardown()
 

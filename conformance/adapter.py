@@ -28,6 +28,7 @@ from conformance.executable import ExecutableAdapter
 from conformance.xfails import Xfail, read_xfails
 
 __all__ = [
+    "BUNDLED",
     "Adapter",
     "AdapterError",
     "Client",

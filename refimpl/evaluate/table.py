@@ -4,7 +4,15 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from refimpl.evaluate import dispatch, images, platforms, remotes
+from refimpl.evaluate import (
+    challenges,
+    dispatch,
+    images,
+    platforms,
+    remotes,
+    stores,
+    wire,
+)
 from refimpl.evaluate.values import Json, Outcome, error_json
 
 __all__ = ["evaluate"]
@@ -13,6 +21,7 @@ __all__ = ["evaluate"]
 _EVALUATORS: Final[dict[str, Callable[[str, Json], Awaitable[Json]]]] = {
     "docker.AppendDistributionSourceLabel": remotes.source_labels,
     "docker.ConvertManifest": remotes.legacy_config,
+    "docker.NewResolver": wire.resolved,
     "images.Children": images.children,
     "images.Dispatch": dispatch.dispatched,
     "images.FilterPlatforms": images.filter_platforms,
@@ -20,6 +29,7 @@ _EVALUATORS: Final[dict[str, Callable[[str, Json], Awaitable[Json]]]] = {
     "images.Is": images.media_types,
     "images.LimitManifests": images.limit_manifests,
     "images.SetChildrenMappedLabels": images.set_children_labels,
+    "images.Store": stores.image_steps,
     "images.Walk": images.walk,
     "platforms.Normalize": platforms.normalized,
     "platforms.Only": platforms.match,
@@ -27,6 +37,8 @@ _EVALUATORS: Final[dict[str, Callable[[str, Json], Awaitable[Json]]]] = {
     "reference.Parse": remotes.parsed_reference,
     "remotes.FilterManifestByPlatformHandler": images.filter_manifest_by_platform,
     "remotes.MakeRefKey": remotes.ref_key,
+    # remotes/docker/auth.ParseAuthHeader
+    "remotes": challenges.challenges,
 }
 
 
@@ -55,5 +67,6 @@ async def evaluate(function: str, kind: str, value: Json) -> Json:
         return {"output": result}
     out = {"output": result.output}
     if result.error is not None:
-        out["error"] = error_json(result.error)
+        failed = isinstance(result.error, Exception)
+        out["error"] = error_json(result.error) if failed else result.error
     return out

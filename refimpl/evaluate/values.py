@@ -48,10 +48,14 @@ _CLASSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came out of a function that has an output even when it fails."""
+    """What came out of a function that has an output even when it fails.
+
+    Attributes:
+        error: what was raised, or what :func:`error_json` made of it.
+    """
 
     output: Json
-    error: Exception | None
+    error: Exception | Json
 
 
 # Vectors mark the texts in which these words of Go's own library occur: they change

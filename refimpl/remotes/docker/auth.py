@@ -10,7 +10,7 @@ spec/auth/token.md for GET, oauth.md for POST):
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -19,13 +19,9 @@ from urllib.parse import quote as percent_encode
 
 import httpx
 
-from refimpl.errdefs import ContainerdError, ErrUnexpectedStatus, message, wrapped
+from refimpl.errdefs import ContainerdError, ErrUnexpectedStatus, wrapped
 from refimpl.gotext import quote
-from refimpl.remotes.docker.challenge import (
-    AuthenticationScheme,
-    Challenge,
-    parse_auth_header,
-)
+from refimpl.remotes.docker.challenge import Challenge
 from refimpl.remotes.docker.httpclient import (
     HTTPClient,
     Request,
@@ -36,7 +32,6 @@ from refimpl.remotes.docker.httpclient import (
 
 __all__ = [
     "TokenOptions",
-    "evaluate_challenge",
     "fetch_token",
     "fetch_token_with_oauth",
     "generate_token_options",
@@ -250,32 +245,3 @@ def _sendable(token: str) -> str:
             "authorization server sent a token that no header can carry"
         )
     return token
-
-
-async def evaluate_challenge(values: Iterable[str] | None) -> list[dict[str, Any]]:
-    """Return what the vectors ``auth_challenge`` hold for WWW-Authenticate fields."""
-    out = []
-    for challenge in parse_auth_header(values or ()):
-        entry: dict[str, Any] = {
-            "parameters": dict(sorted(challenge.parameters.items())),
-            "scheme": challenge.scheme.name.lower(),
-        }
-        if challenge.scheme is AuthenticationScheme.BEARER:
-            entry |= _evaluate_options(challenge)
-        out.append(entry)
-    return out
-
-
-def _evaluate_options(challenge: Challenge) -> dict[str, Any]:
-    try:
-        options = generate_token_options(challenge)
-    except ContainerdError as err:
-        return {"token_options_error": {"text": message(err)}}
-    scopes = None if options.scopes is None else list(options.scopes)
-    return {
-        "token_options": {
-            "realm": options.realm,
-            "scopes": scopes,
-            "service": options.service,
-        }
-    }
