@@ -50,6 +50,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_leases(verbs)
     _add_snapshots(verbs)
     _leaf(verbs, "gc", commands.collect_garbage, "remove what nothing refers to")
+    _add_trace(verbs)
     args = parser.parse_args(argv)
     for text in _texts(args):
         if not _is_unicode(text):
@@ -148,7 +149,17 @@ def _add_pull(verbs: argparse._SubParsersAction[_Parser]) -> None:
         "--user", metavar="USER[:PASSWORD]", help="log in (asks for a missing password)"
     )
     pull.add_argument("--hosts-dir", type=_path, metavar="DIR", help="not built yet")
-    pull.add_argument("--trace", type=_path, metavar="FILE", help="not built yet")
+    pull.add_argument(
+        "--trace", type=_path, metavar="FILE", help="write down what the pull does"
+    )
+
+
+def _add_trace(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    trace = _leaf(verbs, "trace", commands.show_trace, "make a page of a pull's trace")
+    trace.add_argument("file", type=_path, metavar="FILE", help="what --trace wrote")
+    trace.add_argument(
+        "--html", type=_path, metavar="OUT", required=True, help="the page to write"
+    )
 
 
 def _count(text: str) -> int:

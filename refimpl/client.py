@@ -176,7 +176,7 @@ class Client:
         if fetch_ctx.unpack:
             raise ErrNotImplemented("unpack on fetch not supported, try pull")
         if fetch_ctx.platform_matcher is None:
-            fetch_ctx = replace(fetch_ctx, platform_matcher=_any_platform(fetch_ctx))
+            fetch_ctx = replace(fetch_ctx, platform_matcher=any_platform(fetch_ctx))
 
         async with self.with_lease():
             img = await fetch(self, fetch_ctx, ref, limit=0)
@@ -203,7 +203,7 @@ class Client:
                 await manager.delete(lease)
 
 
-def _any_platform(fetch_ctx: RemoteContext) -> MatchComparer:
+def any_platform(fetch_ctx: RemoteContext) -> MatchComparer:
     if not fetch_ctx.platforms:
         return ALL
     parsed = []

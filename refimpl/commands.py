@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from refimpl import digest
-from refimpl.client import Client, RemoteContext
+from refimpl.client import Client, RemoteContext, any_platform
 from refimpl.descriptor import Descriptor
 from refimpl.errdefs import (
     ContainerdError,
@@ -16,15 +16,20 @@ from refimpl.errdefs import (
     ErrNotFound,
     ErrNotImplemented,
     message,
+    wrapped,
 )
 from refimpl.progress import progress
+from refimpl.pull import one_platform
 from refimpl.remotes.docker import ResolverOptions, new_resolver
+from refimpl.trace import Trace
+from refimpl.tracepage import page
 from refimpl.workers import run_blocking
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from refimpl import images
     from refimpl.stores.content import ReaderAt
@@ -42,6 +47,7 @@ __all__ = [
     "pull",
     "remove_image",
     "remove_lease",
+    "show_trace",
 ]
 
 # Bytes of a blob that are in memory at once on the way to standard output.
@@ -103,19 +109,67 @@ async def pull(args: argparse.Namespace) -> None:
         labels=_labels(args.label),
         convert_schema1=not args.no_schema1,
     )
+    trace = None if args.trace is None else _begin_trace(args.trace, args.ref)
     async with (
         new_resolver(_resolver_options(args)) as resolver,
         Client(args.root, namespace=args.namespace, resolver=resolver) as client,
         progress(client, visible=_is_terminal(sys.stderr) and not args.json),
     ):
-        if args.all_platforms:
-            record = await client.fetch(args.ref, context)
+        if trace is None:
+            record = await _pull(client, args, context)
         else:
-            record = (await client.pull(args.ref, context)).metadata
+            record = await _pull_traced(client, args, context, trace)
     if args.json:
         _print_json({"image": image_json(record)})
     else:
         _print_rows([(record.name, record.target.digest)])
+
+
+async def _pull(
+    client: Client, args: argparse.Namespace, context: RemoteContext
+) -> images.Image:
+    if args.all_platforms:
+        return await client.fetch(args.ref, context)
+    return (await client.pull(args.ref, context)).metadata
+
+
+async def _pull_traced(
+    client: Client, args: argparse.Namespace, context: RemoteContext, trace: Trace
+) -> images.Image:
+    """Pull, and write down what happens, also when it fails."""
+    try:
+        with trace.recording():
+            if args.all_platforms:
+                wanted = any_platform(context)
+            else:
+                wanted = one_platform(client, context)
+            record = await _pull(client, args, trace.watching(context, wanted))
+            trace.done(record)
+            return record
+    finally:
+        text = json.dumps(trace.to_json(), indent=1)
+        args.trace.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _begin_trace(file: Path, ref: str) -> Trace:
+    if not file.absolute().parent.is_dir():
+        raise ErrInvalidArgument(f"--trace {file}: there is no such folder")
+    if file.is_dir():
+        raise ErrInvalidArgument(f"--trace {file}: it is a folder")
+    return Trace(ref)
+
+
+async def show_trace(args: argparse.Namespace) -> None:
+    """Turn a trace into a page."""
+    try:
+        trace = json.loads(args.file.read_bytes())
+    except ValueError as err:
+        raise ErrInvalidArgument(f"{args.file}: no JSON: {err}") from err
+    with wrapped(str(args.file)):
+        text = page(trace)
+    args.html.write_text(text, encoding="utf-8")
+    if args.json:
+        _print_json({"html": str(args.html)})
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -124,7 +178,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _refuse_unbuilt(args: argparse.Namespace) -> None:
-    for option in ("unpack", "snapshotter", "hosts_dir", "trace"):
+    for option in ("unpack", "snapshotter", "hosts_dir"):
         if getattr(args, option):
             flag = "--" + option.replace("_", "-")
             raise ErrNotImplemented(f"{flag}: not built yet; pull without it")

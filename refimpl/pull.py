@@ -53,7 +53,7 @@ async def pull(client: Client, ref: str, remote_context: RemoteContext) -> Image
         ContainerdError: several platforms were named, or any step failed; the
             class says why, and no image was recorded.
     """
-    platform = _one_platform(client, remote_context)
+    platform = one_platform(client, remote_context)
     pull_ctx = replace(remote_context, platform_matcher=platform)
     if pull_ctx.unpack:
         raise ErrNotImplemented("unpack: images are pulled but not unpacked yet")
@@ -65,7 +65,7 @@ async def pull(client: Client, ref: str, remote_context: RemoteContext) -> Image
     return Image(client=client, metadata=img, platform=platform)
 
 
-def _one_platform(client: Client, pull_ctx: RemoteContext) -> MatchComparer:
+def one_platform(client: Client, pull_ctx: RemoteContext) -> MatchComparer:
     if pull_ctx.platform_matcher is not None:
         return pull_ctx.platform_matcher
     if len(pull_ctx.platforms) > 1:

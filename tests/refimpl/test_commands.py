@@ -316,7 +316,6 @@ OPTIONS = [
     ("--unpack", "--unpack: not built yet"),
     ("--snapshotter native", "--snapshotter: not built yet"),
     ("--hosts-dir hosts", "--hosts-dir: not built yet"),
-    ("--trace trace", "--trace: not built yet"),
 ]
 
 

@@ -33,6 +33,7 @@ from anyio.from_thread import check_cancelled
 from refimpl.errdefs import ContainerdError, ErrInvalidArgument, ErrUnexpectedEOF
 from refimpl.gotext import quote
 from refimpl.remotes.docker.http1 import Body
+from refimpl.remotes.docker.observe import NOBODY, Exchange, begin
 from refimpl.remotes.docker.transport import (
     Interrupt,
     Timeouts,
@@ -157,8 +158,13 @@ class Response:
     """
 
     def __init__(
-        self, request: Request, raw: httpx.Response, interrupt: Interrupt
+        self,
+        request: Request,
+        raw: httpx.Response,
+        interrupt: Interrupt,
+        exchange: Exchange = NOBODY,
     ) -> None:
+        self._exchange = exchange
         self.request = request
         self.status = raw.status_code
         self.headers = raw.headers
@@ -200,8 +206,12 @@ class Response:
             ErrUnexpectedEOF: the connection broke before the end.
             ContainerdError: the server went silent.
         """
-        async with _interrupting(self._interrupt):
-            return await run_blocking(self._pump, sink, limit)
+        try:
+            async with _interrupting(self._interrupt):
+                return await run_blocking(self._pump, sink, limit)
+        except BaseException as err:
+            self._exchange.ended(err)
+            raise
 
     def _pump(self, sink: Sink, limit: int | None) -> int:
         size = min(_BUFFER, limit or _BUFFER)
@@ -218,6 +228,7 @@ class Response:
                 # The connection is of use to others while this body is worked on.
                 self._raw.close()
                 break
+            self._exchange.moved(size)
             sink(buffer[:size])
             moved += size
         return moved
@@ -225,6 +236,7 @@ class Response:
     def close(self) -> None:
         """Give the connection back, or end it if the body was not read."""
         self._raw.close()
+        self._exchange.ended(None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -265,16 +277,21 @@ class HTTPClient:
         Raises:
             ContainerdError: there is no response; the text names the URL.
         """
+        exchange = begin(request.method, safe_url(request.url), request.headers)
         interrupt = Interrupt()
         raw: httpx.Response | None = None
         response: Response | None = None
         try:
             async with _interrupting(interrupt):
                 raw = await run_blocking(self._send, request, interrupt)
-            response = Response(request, raw, interrupt)
+            response = Response(request, raw, interrupt, exchange)
+        except BaseException as err:
+            exchange.ended(err)
+            raise
         finally:
             if raw is not None and response is None:
                 raw.close()
+        exchange.answered(response.status)
         return response
 
     def _send(self, request: Request, interrupt: Interrupt) -> httpx.Response:
