@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from refimpl.evaluate import dispatch, images, platforms, remotes
+from refimpl.evaluate import dispatch, images, platforms, remotes, schema1
 from refimpl.evaluate.values import Json, Outcome, error_json
 
 __all__ = ["evaluate"]
@@ -27,6 +27,7 @@ _EVALUATORS: Final[dict[str, Callable[[str, Json], Awaitable[Json]]]] = {
     "reference.Parse": remotes.parsed_reference,
     "remotes.FilterManifestByPlatformHandler": images.filter_manifest_by_platform,
     "remotes.MakeRefKey": remotes.ref_key,
+    "schema1.Converter.Handle": schema1.converted,
 }
 
 
