@@ -366,9 +366,7 @@ class _Tee:
 
     async def seek(self, offset: int, /) -> None:
         """Refuse: what is skipped would be missing in the calculation."""
-        raise ErrInvalidArgument(
-            f"a layer of schema 1 is read from its start: {offset}"
-        )
+        raise ErrInvalidArgument(f"a schema 1 layer is read from 0, not {offset}")
 
     async def write_to(self, sink: content.Sink, /) -> int:
         """Move all that is left into ``sink`` and the calculator."""
