@@ -272,7 +272,7 @@ def test_layer_that_cannot_be_unpacked_is_an_error(bench: Bench) -> None:
     """
     header = b"\x1f\x8b\x08\x02" + bytes(6) + b"\xff\xff"
     image = publish(bench, layers=[Layer(data=header + bytes(200_000))])
-    must_refuse(bench, image)
+    must_refuse(bench, image, deadline=20)
     assert times_asked(bench, image.layers[0].digest), "the layer was never asked for"
 
 

@@ -212,7 +212,7 @@ class Converter:
         payload = await parse_blob(strip_signature, document)
         # DEVIATION D14: containerd never hashes the document (converter.go:222): who
         # asks for a digest gets whatever the registry calls schema1. The digest is
-        # that of the payload (distribution v2.8.3 docs/spec/api.md, Content Digests);
+        # that of the payload (distribution v2.8.3 docs/spec/api.md, Digest Header);
         # that of all that came pins it no less.
         algorithm = digest.algorithm(desc.digest)
         found = digest.from_bytes(payload, algorithm)
