@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from conformance.case import Feature
+from fakeregistry.image import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +59,19 @@ class Conversion(NamedTuple):
 def publish(bench: Bench, tag: str = "v1", **knobs: Any) -> Image:  # noqa: ANN401 - of build_schema1
     """Publish a schema1 image, signed unless the knobs say otherwise."""
     return bench.publish(f"library/old:{tag}", format="schema1", **knobs)
+
+
+def state_no_digest(bench: Bench) -> None:
+    """Leave out the header that states a digest, so that a client computes it."""
+    names = ["Docker-Content-Digest", "Etag"]
+    bench.registry.fault(path="/manifests/*", remove_headers=names)
+
+
+def keeps(record: StoredImage | None, image: Image) -> bool:
+    """Say whether a record is of the document itself, and not of a conversion."""
+    # By the digest of its payload, or by that of all of it.
+    own = (image.digest, digest_of(image.data[image.digest]))
+    return record is not None and record.target.digest in own
 
 
 def converted(bench: Bench, image: Image, *, digest: bool = False) -> Conversion:
