@@ -66,7 +66,7 @@ def test_signed_image_is_pulled(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:140",
+    clause=f"{CONVERTER}:149",
     level=Level.REFERENCE,
     needs=CONVERTED,
     catalogue=("schema1-signed-converts",),
@@ -150,7 +150,7 @@ def test_digest_that_nobody_states_is_the_payload_s(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:140, pull.go:148",
+    clause=f"{CONVERTER}:149, pull.go:148",
     level=Level.REFERENCE,
     needs=CONVERTED | PINNED,
     catalogue=("schema1-by-digest",),

@@ -78,7 +78,7 @@ def test_layers_are_turned_round(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:487",
+    clause=f"{CONVERTER}:498",
     level=Level.REFERENCE,
     needs=OLD | CONVERTED,
     catalogue=("schema1-throwaway-true",),
@@ -93,7 +93,7 @@ def test_throwaway_layers_are_not_asked_for(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:487",
+    clause=f"{CONVERTER}:498",
     level=Level.REFERENCE,
     needs=CONVERTED,
     catalogue=("schema1-size-zero",),
@@ -126,7 +126,7 @@ def test_layers_of_zeros_are_found_empty(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:98",
+    clause=f"{CONVERTER}:100",
     level=Level.REFERENCE,
     needs=OLD,
     twin=INTACT,
@@ -158,7 +158,7 @@ def test_layer_that_is_listed_again_is_asked_for_once(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:94",
+    clause=f"{CONVERTER}:93",
     level=Level.REFERENCE,
     needs=CONVERTED,
     catalogue=("schema1-duplicate-blobsum",),
@@ -177,7 +177,7 @@ def test_top_entry_says_what_a_layer_is(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:334, containerd issue 1791",
+    clause=f"{CONVERTER}:350, containerd issue 1791",
     level=Level.REFERENCE,
     needs=CONVERTED,
     link="https://github.com/containerd/containerd/issues/1791",
@@ -199,7 +199,7 @@ def test_size_of_a_layer_is_found_out(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:340",
+    clause=f"{CONVERTER}:358",
     level=Level.REFERENCE,
     needs=CONVERTED,
     catalogue=("schema1-uncompressed-layer",),
@@ -262,7 +262,7 @@ def test_blob_sum_that_is_a_path_is_rejected_unasked(bench: Bench) -> None:
 
 
 @case(
-    clause=f"RFC 1952 section 2.3.1, FHCRC: CRC16; against it, {CONVERTER}:291",
+    clause=f"RFC 1952 section 2.3.1, FHCRC: CRC16; against it, {CONVERTER}:327",
     level=Level.MUST,
     needs=OLD,
     twin=INTACT,
@@ -309,7 +309,7 @@ def test_broken_layer_does_not_spoil_the_next_pull(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:188",
+    clause=f"{CONVERTER}:211",
     level=Level.REFERENCE,
     needs=CONVERTED | {Feature.LABELS},
     catalogue=("schema1-gc-labels",),
@@ -332,7 +332,7 @@ def test_labels_name_what_the_conversion_needs(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:188",
+    clause=f"{CONVERTER}:211",
     level=Level.REFERENCE,
     needs=CONVERTED | {Feature.GC},
     catalogue=("schema1-gc-labels",),
@@ -350,7 +350,7 @@ def test_collection_leaves_the_conversion(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:384",
+    clause=f"{CONVERTER}:385",
     level=Level.REFERENCE,
     needs=CONVERTED | {Feature.LABELS},
     catalogue=("schema1-reuse-existing-blob",),
@@ -368,7 +368,7 @@ def test_layer_of_an_earlier_conversion_is_not_asked_for(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:272",
+    clause=f"{CONVERTER}:281",
     level=Level.REFERENCE,
     needs=CONVERTED,
     catalogue=("schema1-reuse-existing-blob",),

@@ -77,7 +77,7 @@ def test_members_outside_the_payload_are_not_believed(bench: Bench) -> None:
 @case(
     clause="distribution v2.8.3 docs/spec/api.md, Pulling An Image: When the manifest "
     "is in hand, the client must verify the signature to ensure the names and layers "
-    f"are valid; against it, {CONVERTER}:548",
+    f"are valid; against it, {CONVERTER}:547",
     level=Level.MAY,
     needs=OLD,
     twin=INTACT,
@@ -243,7 +243,7 @@ def test_image_signed_twice_is_pulled(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{CONVERTER}:556; against it, libtrust compares all signatures",
+    clause=f"{CONVERTER}:555; against it, libtrust compares all signatures",
     level=Level.REFERENCE,
     needs=OLD,
     twin="schema1-signed.image-signed-twice-is-pulled",

@@ -39,7 +39,7 @@ _OUTPUT: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobState:
-    """What the conversion has to know of a blob (converter.go:49).
+    """What the conversion has to know of a blob (converter.go:51).
 
     Attributes:
         diff_id: the digest of the unpacked bytes; "" while it is not known.
@@ -189,7 +189,7 @@ class BlobStateCalculator:
     def _take(self, piece: bytes) -> None:
         self._size += len(piece)
         # DEVIATION D19: containerd inflates to the end, however far that is
-        # (converter.go:300): a megabyte can keep a processor busy for hours.
+        # (converter.go:333): a gigabyte of gzip can be a terabyte of zeros.
         if self._size > self._limit:
             raise ErrFailedPrecondition(
                 f"the layer unpacks to more than {self._limit} bytes"

@@ -77,7 +77,7 @@ _BOOLS: Final[Mapping[str, bool]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertOptions:
-    """What the converted documents are called (converter.go:122)."""
+    """What the converted documents are called (converter.go:126)."""
 
     manifest_media_type: str = MEDIA_TYPE_IMAGE_MANIFEST
     config_media_type: str = MEDIA_TYPE_IMAGE_CONFIG
@@ -99,7 +99,7 @@ class _Layer:
 
 
 class Converter:
-    """Converts one schema1 image while it is fetched (converter.go:55).
+    """Converts one schema1 image while it is fetched (converter.go:57).
 
     Args:
         store: where the layers and the new documents go.
@@ -123,7 +123,7 @@ class Converter:
         self._layers: dict[Digest, _Layer] = {}
 
     async def handle(self, desc: Descriptor) -> Sequence[Descriptor]:
-        """Fetch the manifest, or one of its layers (converter.go:76).
+        """Fetch the manifest, or one of its layers (converter.go:79).
 
         Returns the layers of the manifest that are not known to be empty, base first.
 
@@ -153,7 +153,7 @@ class Converter:
         raise ContainerdError(f"{desc.media_type} not support for schema 1 manifests")
 
     async def convert(self, options: ConvertOptions = _OCI) -> Descriptor:
-        """Write manifest and configuration once all has been fetched (:140).
+        """Write manifest and configuration once all has been fetched (:149).
 
         Returns the descriptor of the manifest.
 
@@ -182,7 +182,7 @@ class Converter:
         return desc
 
     def _by_diff_id(self) -> dict[Digest, Descriptor]:
-        """Return what stores the layers, by their digests when unpacked (:64).
+        """Return what stores the layers, by their digests when unpacked (:65).
 
         Of two blobs that unpack to the same the upper one is taken. containerd takes
         the one that was fetched last: the same, where one is fetched at a time.
@@ -206,11 +206,11 @@ class Converter:
         return desc
 
     async def _fetch_manifest(self, desc: Descriptor) -> Schema1Manifest:
-        """Return the manifest; it is not stored (converter.go:222)."""
+        """Return the manifest; it is not stored (converter.go:241)."""
         async with aclosing(await self._fetcher.fetch(desc)) as reader:
             document = await _read(reader, MAX_DOCUMENT_SIZE)
         payload = await parse_blob(strip_signature, document)
-        # DEVIATION D14: containerd never hashes the document (converter.go:222): who
+        # DEVIATION D14: containerd never hashes the document (converter.go:241): who
         # asks for a digest gets whatever the registry calls schema1. The digest is
         # that of the payload (distribution v2.8.3 docs/spec/api.md, Digest Header);
         # that of all that came pins it no less.
@@ -224,7 +224,7 @@ class Converter:
         return await parse_blob(parse_manifest, payload)
 
     async def _fetch_blob(self, desc: Descriptor) -> _Layer:
-        """Bring a layer into the store and find out what it is (converter.go:247)."""
+        """Bring a layer into the store and find out what it is (converter.go:267)."""
         # DEVIATION D18: containerd asks for whatever stands in blobSum.
         with wrapped(f"invalid blobSum {quote(desc.digest)}"):
             digest.validate(desc.digest)
@@ -258,15 +258,15 @@ class Converter:
     ) -> BlobStateCalculator:
         # DEVIATION D34: containerd goes on where an ingest broke off, or finds it
         # complete (content/helpers.go:147), yet computes the diffID of all that the
-        # registry sends now (converter.go:312): of bytes that are never verified.
+        # registry sends now (converter.go:342): of bytes that are never verified.
         # All of it is asked for anyway, so that all of it is stored anew.
         if writer.status().offset > 0:
             await writer.truncate(0)
         calculator = self._calculator()
         async with aclosing(await self._fetcher.fetch(desc)) as reader:
-            # DEVIATION D33: where the header of gzip is broken, containerd no longer
-            # reads the pipe that the download writes to (converter.go:291): both
-            # wait for ever. Here the download ends, and is told what it was.
+            # DEVIATION D33: where the header of gzip is broken, containerd stops to
+            # read the pipe that the download writes to (converter.go:327), and waits
+            # for its end. Here the download ends, and is told what it was.
             tee = _Tee(reader, calculator, self._max_layer_size)
             await content.copy(writer, tee, ingest_desc.size, ingest_desc.digest)
         return calculator
@@ -302,7 +302,7 @@ class Converter:
             await self._store.update(info, *(f"labels.{key}" for key in labels))
 
     async def _reuse_label_blob_state(self, desc: Descriptor) -> _Layer | None:
-        """Return what an earlier conversion noted on a layer (converter.go:384)."""
+        """Return what an earlier conversion noted on a layer (converter.go:385)."""
         with wrapped("failed to get blob info"):
             info = await self._store.info(desc.digest)
         diff_id = info.labels.get(LABEL_UNCOMPRESSED)
@@ -341,7 +341,7 @@ async def _read(reader: content.Reader, limit: int) -> bytes:
 
     def sink(data: memoryview) -> int:
         # DEVIATION D17: containerd parses the first 8 MB of whatever comes
-        # (converter.go:216), and calls what it has cut off broken.
+        # (converter.go:233), and calls what it has cut off broken.
         if len(document) + len(data) > limit:
             raise ErrFailedPrecondition(
                 f"a schema 1 manifest of more than {limit} bytes"
@@ -354,7 +354,7 @@ async def _read(reader: content.Reader, limit: int) -> bytes:
 
 
 class _Tee:
-    """A reader whose bytes go to a calculator, too (converter.go:312)."""
+    """A reader whose bytes go to a calculator, too (converter.go:342)."""
 
     def __init__(
         self, reader: content.Reader, calculator: BlobStateCalculator, limit: int
@@ -373,7 +373,7 @@ class _Tee:
 
         def both(data: memoryview) -> int:
             # DEVIATION D19: with no size to hold it to, a registry may send for
-            # ever, and containerd stores all of it (converter.go:312).
+            # ever, and containerd stores all of it (converter.go:342).
             self._left -= len(data)
             if self._left < 0:
                 raise ErrFailedPrecondition(f"a layer of more than {self._limit} bytes")

@@ -1,4 +1,4 @@
-"""Mirrors: containerd v1.5.18 remotes/docker/schema1/converter.go:423 on.
+"""Mirrors: containerd v1.5.18 remotes/docker/schema1/converter.go:430 on.
 
 What a schema1 manifest holds, and what becomes of it. A schema1 image has no
 configuration: each layer, the top one first, brings the image as it was then, as
@@ -80,7 +80,7 @@ class Schema1Manifest:
 
 
 def parse_manifest(payload: bytes) -> Schema1Manifest:
-    """Return the manifest in a document without its signatures (converter.go:222).
+    """Return the manifest in a document without its signatures (converter.go:241).
 
     Raises:
         JSONError: the document is not JSON, or a field has another type.
@@ -98,7 +98,7 @@ def parse_manifest(payload: bytes) -> Schema1Manifest:
 
 
 def known_states(manifest: Schema1Manifest) -> dict[Digest, BlobState]:
-    """Return what the history says of every blob, the topmost first (converter.go:94).
+    """Return what the history says of every blob, the topmost first (converter.go:93).
 
     A blob that is listed again is what its topmost entry says, and asked for once.
 
@@ -116,7 +116,7 @@ def known_states(manifest: Schema1Manifest) -> dict[Digest, BlobState]:
 
 
 def is_empty_layer(entry: str) -> bool:
-    """Return whether an entry of the history says that its layer is empty (:487).
+    """Return whether an entry of the history says that its layer is empty (:498).
 
     False is no answer: only the layer itself can give it then.
 
@@ -132,7 +132,7 @@ def is_empty_layer(entry: str) -> bool:
 def make_config(
     manifest: Schema1Manifest, states: Mapping[Digest, BlobState]
 ) -> tuple[bytes, tuple[Digest, ...]]:
-    """Write the configuration of an image whose layers are all known (:151, :430).
+    """Write the configuration of an image whose layers are all known (:161, :430).
 
     Returns the configuration and the digests of the layers in it, base first.
 

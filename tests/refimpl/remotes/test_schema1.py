@@ -451,7 +451,7 @@ async def test_nothing_can_be_converted_before_it_is_fetched():
 
 
 async def test_a_layer_that_a_caller_left_out_has_no_digest():
-    """Its base handler may say so; converter.go:184 writes an empty descriptor."""
+    """Its base handler may say so; converter.go:189 writes an empty descriptor."""
     image = build_schema1(layers=1)
     store = MemoryStore()
     converter = Converter(store, Script(image))

@@ -168,7 +168,7 @@ def test_a_history_is_needed():
 
 
 def test_an_entry_below_a_known_blob_is_read_at_the_end():
-    """converter.go:94 reads the first entry of a blob only, :442 all of them."""
+    """converter.go:93 reads the first entry of a blob only, :443 all of them."""
     found = Schema1Manifest(blob_sums=(A, A), history=("{}", "broken"))
     states = known_states(found)
     with pytest.raises(JSONError) as caught:
