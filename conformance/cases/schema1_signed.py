@@ -50,8 +50,9 @@ CRASH: Final = (
 
 
 @case(
-    clause="CVE-2014-8179; moby pull request 16953: attributes outside of the signed "
-    "payload must not be processed",
+    clause="CVE-2014-8179: does not properly validate and extract the manifest object "
+    "from its JSON representation during a pull, which allows attackers to inject new "
+    "attributes in a JSON object and bypass pull-by-digest validation",
     level=Level.MUST,
     critical=True,
     needs=OLD,
