@@ -209,14 +209,13 @@ class Converter:
         """Return the manifest; it is not stored (converter.go:241)."""
         async with aclosing(await self._fetcher.fetch(desc)) as reader:
             document = await _read(reader, MAX_DOCUMENT_SIZE)
-        payload = await parse_blob(strip_signature, document)
+        algorithm = digest.algorithm(desc.digest)
+        payload, found, whole = await parse_blob(_hashed, document, algorithm)
         # DEVIATION D14: containerd never hashes the document (converter.go:241): who
         # asks for a digest gets whatever the registry calls schema1. The digest is
         # that of the payload (distribution v2.8.3 docs/spec/api.md, Digest Header);
         # that of all that came pins it no less.
-        algorithm = digest.algorithm(desc.digest)
-        found = digest.from_bytes(payload, algorithm)
-        if desc.digest not in (found, digest.from_bytes(document, algorithm)):
+        if desc.digest not in (found, whole):
             raise ErrFailedPrecondition(
                 f"unexpected digest {found} of a schema 1 manifest, "
                 f"expected {desc.digest}"
@@ -328,6 +327,16 @@ class Converter:
 def _describe(media_type: str, data: bytes) -> Descriptor:
     return Descriptor(
         media_type=media_type, digest=digest.from_bytes(data), size=len(data)
+    )
+
+
+def _hashed(document: bytes, algorithm: str) -> tuple[bytes, Digest, Digest]:
+    """Return the payload of a document, its digest, and that of all of it."""
+    payload = strip_signature(document)
+    return (
+        payload,
+        digest.from_bytes(payload, algorithm),
+        digest.from_bytes(document, algorithm),
     )
 
 
