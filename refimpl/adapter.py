@@ -48,6 +48,7 @@ FEATURES = (
     "platform",
     "reference",
     "resume",
+    "schema1",
     "tls",
     "token-auth",
 )
@@ -188,6 +189,7 @@ def _remote_context(request: Mapping[str, Any]) -> RemoteContext:
     return RemoteContext(
         platforms=(request["platform"],) if request.get("platform") else (),
         all_metadata=bool(request.get("all_metadata")),
+        convert_schema1=True,
         max_concurrent_downloads=request.get("max_concurrent_downloads") or 0,
         labels=request.get("labels") or {},
     )

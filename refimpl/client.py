@@ -26,6 +26,7 @@ from refimpl.errdefs import (
 from refimpl.platforms import ALL, any_, default, parse
 from refimpl.pull import create_new_image, fetch, pull
 from refimpl.remotes.docker import ResolverOptions, new_resolver
+from refimpl.remotes.docker.schema1 import MAX_LAYER_SIZE
 from refimpl.stores import leases
 from refimpl.stores.metadata import DB
 
@@ -64,6 +65,8 @@ class RemoteContext:
         base_handlers: run on every descriptor before anything is fetched.
         handler_wrapper: wraps the whole chain of handlers.
         convert_schema1: convert Docker schema1 images.
+        max_schema1_layer_size: how many bytes a layer of such an image, which states
+            no sizes, may have as it is stored, and unpacked. Not in containerd.
         max_concurrent_downloads: how many descriptors are handled at once; 0 sets
             no limit.
         all_metadata: keep manifests and configurations of all platforms.
@@ -80,6 +83,7 @@ class RemoteContext:
     base_handlers: Sequence[images.Handler] = ()
     handler_wrapper: Callable[[images.Handler], images.Handler] | None = None
     convert_schema1: bool = False
+    max_schema1_layer_size: int = MAX_LAYER_SIZE
     max_concurrent_downloads: int = 0
     all_metadata: bool = False
     child_label_map: Callable[[Descriptor], Sequence[str]] | None = None

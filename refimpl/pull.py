@@ -30,15 +30,19 @@ from refimpl.remotes.docker import (
     LEGACY_CONFIG_MEDIA_TYPE,
     append_distribution_source_label,
     convert_manifest,
+    schema1,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from refimpl.client import Client, RemoteContext
     from refimpl.descriptor import Descriptor
     from refimpl.platforms import MatchComparer
+    from refimpl.remotes import Fetcher
     from refimpl.stores import content
+
+    _Convert = Callable[[Descriptor], Awaitable[Descriptor]]
 
 __all__ = ["create_new_image", "fetch", "pull"]
 
@@ -98,11 +102,46 @@ async def fetch(
 
     is_schema1 = desc.media_type == images.MEDIA_TYPE_DOCKER_SCHEMA1_MANIFEST
     if is_schema1 and r_ctx.convert_schema1:
-        raise ErrNotImplemented(
-            f"{ref}: schema1 images ({desc.media_type}) are not converted yet; "
-            "push the image again with a current tool"
-        )
+        handler, convert = _schema1_handler(store, fetcher, r_ctx)
+    else:
+        handler, convert = _image_handler(store, fetcher, r_ctx, ref=ref, limit=limit)
+    if r_ctx.handler_wrapper is not None:
+        handler = r_ctx.handler_wrapper(handler)
 
+    limiter = None
+    if r_ctx.max_concurrent_downloads > 0:
+        limiter = anyio.Semaphore(r_ctx.max_concurrent_downloads)
+
+    await images.dispatch(handler, limiter, desc)
+
+    desc = await convert(desc)
+
+    return images.Image(name=name, target=desc, labels=r_ctx.labels)
+
+
+def _schema1_handler(
+    store: content.Store, fetcher: Fetcher, r_ctx: RemoteContext
+) -> tuple[images.Handler, _Convert]:
+    """Return what fetches a schema1 image, and what makes a manifest of it (:148)."""
+    schema1_converter = schema1.Converter(
+        store, fetcher, max_layer_size=r_ctx.max_schema1_layer_size
+    )
+
+    async def convert(_desc: Descriptor) -> Descriptor:
+        return await schema1_converter.convert()
+
+    return images.handlers(*r_ctx.base_handlers, schema1_converter.handle), convert
+
+
+def _image_handler(
+    store: content.Store,
+    fetcher: Fetcher,
+    r_ctx: RemoteContext,
+    *,
+    ref: str,
+    limit: int,
+) -> tuple[images.Handler, _Convert]:
+    """Return what fetches any other image, and what mends an old manifest (:156)."""
     children_handler = _children_handler(store, r_ctx, limit=limit)
     is_convertible = False
 
@@ -121,19 +160,11 @@ async def fetch(
         children_handler,
         append_dist_src_label_handler,
     )
-    if r_ctx.handler_wrapper is not None:
-        handler = r_ctx.handler_wrapper(handler)
 
-    limiter = None
-    if r_ctx.max_concurrent_downloads > 0:
-        limiter = anyio.Semaphore(r_ctx.max_concurrent_downloads)
+    async def convert(desc: Descriptor) -> Descriptor:
+        return await convert_manifest(store, desc) if is_convertible else desc
 
-    await images.dispatch(handler, limiter, desc)
-
-    if is_convertible:
-        desc = await convert_manifest(store, desc)
-
-    return images.Image(name=name, target=desc, labels=r_ctx.labels)
+    return handler, convert
 
 
 def _children_handler(

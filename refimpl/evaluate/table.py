@@ -10,6 +10,7 @@ from refimpl.evaluate import (
     images,
     platforms,
     remotes,
+    schema1,
     stores,
     wire,
 )
@@ -39,6 +40,7 @@ _EVALUATORS: Final[dict[str, Callable[[str, Json], Awaitable[Json]]]] = {
     "remotes.MakeRefKey": remotes.ref_key,
     # remotes/docker/auth.ParseAuthHeader
     "remotes": challenges.challenges,
+    "schema1.Converter.Handle": schema1.converted,
 }
 
 

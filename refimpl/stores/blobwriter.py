@@ -228,6 +228,8 @@ class BlobWriter:
         lock = origin.local.locks.acquire(origin.backend_ref)
         writer = origin.local.writer(origin.backend_ref, lock, size)
         try:
+            # What a failed writer of this ref has left is no part of the blob.
+            writer.truncate(0)
             reader = origin.local.reader_at(self._desc)
             try:
                 while (offset := writer.status().offset) < size:

@@ -101,6 +101,15 @@ def test_pull_prints_the_record_as_json(registry, refpull, as_json):
     }
 
 
+def test_pull_converts_schema1_unless_told_not_to(registry, refpull, as_json):
+    image = registry.publish("library/old:1", format="schema1")
+    ref = registry.ref(image)
+    check_failure(refpull("pull", "--no-schema1", ref), r"v1\+prettyjws not supported$")
+    assert as_json("images", "ls") == []
+    target = as_json("pull", ref)["image"]["target"]
+    assert target["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
+
+
 def test_images_ls_prints_all_records(registry, refpull, as_json):
     refs = [registry.ref(registry.publish(f"library/{name}:1")) for name in "ab"]
     for ref in reversed(refs):

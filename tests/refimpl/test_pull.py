@@ -131,13 +131,83 @@ async def test_a_failed_pull_leaves_the_image_that_was_there(registry, client):
     assert await stored(client) == {desc.digest for desc in first.blobs}
 
 
-async def test_schema1_is_refused_before_anything_is_fetched(registry, client):
-    registry.put_manifest("library/old", b"{}", media_type=SCHEMA1, tag="1")
-    ref = f"{registry.host}/library/old:1"
-    with pytest.raises(ErrNotImplemented, match="push the image again"):
-        await client.pull(ref, RemoteContext(convert_schema1=True))
+# -- schema1 (pull.go:148) ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_digest", [False, True])
+async def test_schema1_is_converted(registry, client, by_digest):
+    image = registry.publish("library/old:1", format="schema1", layers=2)
+    ref = registry.ref(image, digest=by_digest)
+    context = RemoteContext(convert_schema1=True, labels={"a": "1"})
+    pulled = await client.pull(ref, context)
+    assert pulled.target.media_type == images.MEDIA_TYPE_IMAGE_MANIFEST
+    assert pulled.target.digest != image.digest
+    config = await pulled.config()
+    layers = digests(*image.layers)
+    assert await stored(client) == layers | digests(pulled.target, config)
+    (record,) = await recorded(client)
+    assert (record.name, record.labels) == (ref, {"a": "1"})
+    await client.db.garbage_collect()
+    assert await stored(client) == layers | digests(pulled.target, config)
+
+
+async def test_schema1_is_refused_where_nobody_wants_it_converted(registry, client):
+    """remotes/handlers.go:97."""
+    image = registry.publish("library/old:1", format="schema1")
+    with pytest.raises(ContainerdError) as caught:
+        await client.pull(registry.ref(image))
+    assert message(caught.value) == f"{SCHEMA1} not supported"
+    assert registry.journal.paths("GET") == []
     assert (await stored(client), await recorded(client)) == (set(), ())
-    assert await client.leases_service().list() == ()
+
+
+async def test_the_handlers_of_a_caller_see_schema1_too(registry, client):
+    """pull.go:150, :199: base handlers come first, and the wrapper wraps them all."""
+    image = registry.publish("library/old:1", format="schema1", layers=2)
+    seen, wrapped = [], []
+
+    async def base(desc):
+        seen.append(desc.digest)
+        return ()
+
+    def wrapper(handler):
+        async def handle(desc):
+            wrapped.append(desc.digest)
+            return await handler(desc)
+
+        return handle
+
+    context = RemoteContext(
+        convert_schema1=True,
+        base_handlers=(base,),
+        handler_wrapper=wrapper,
+        max_concurrent_downloads=1,
+    )
+    await client.pull(registry.ref(image), context)
+    order = [image.digest, *(layer.digest for layer in image.layers)]
+    assert seen == wrapped == order
+
+
+async def test_a_schema1_image_that_is_left_alone_cannot_be_converted(registry, client):
+    image = registry.publish("library/old:1", format="schema1")
+
+    async def stop(_desc):
+        raise ErrStopHandler
+
+    context = RemoteContext(convert_schema1=True, base_handlers=(stop,))
+    with pytest.raises(ContainerdError, match="missing schema 1 manifest"):
+        await client.pull(registry.ref(image), context)
+    assert await recorded(client) == ()
+
+
+async def test_the_size_of_schema1_layers_can_be_limited(registry, client):
+    """Deviation D19."""
+    image = registry.publish("library/old:1", format="schema1", layer_size=9000)
+    context = RemoteContext(convert_schema1=True, max_schema1_layer_size=9000)
+    with pytest.raises(ContainerdError, match="more than 9000 bytes"):
+        await client.pull(registry.ref(image), context)
+    await client.db.garbage_collect()
+    assert (await stored(client), await recorded(client)) == (set(), ())
 
 
 # -- options that are refused (pull.go:45, :57) -----------------------------------

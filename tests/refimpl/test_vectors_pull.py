@@ -37,15 +37,11 @@ CLASSES = {
     "invalid_argument": ErrInvalidArgument,
     "not_found": ErrNotFound,
 }
-SCHEMA1 = images.MEDIA_TYPE_DOCKER_SCHEMA1_MANIFEST
 
 
 def not_built(case):
     """Say whether a vector needs what the reference does not have yet."""
-    options = case["input"]["options"]
-    converts = options.get("convert_schema1", False)
-    is_schema1 = case["input"]["root"]["mediaType"] == SCHEMA1
-    return options.get("unpack", False) or (converts and is_schema1)
+    return case["input"]["options"].get("unpack", False)
 
 
 BUILT = [case for case in CASES if not not_built(case)]
@@ -297,11 +293,8 @@ def part_of(some, more):
     return all(item in more for item in some)
 
 
-def test_only_unpacking_and_schema1_are_left_out():
+def test_only_unpacking_is_left_out():
     left_out = [case for case in CASES if not_built(case)]
     kinds = {case["kind"] for case in left_out}
-    assert {kind for kind in kinds if "unpack" not in kind} == {
-        "schema1",
-        "error-schema1",
-    }
+    assert {kind for kind in kinds if "unpack" not in kind} == {"schema1"}
     assert len(left_out) + len(BUILT) == len(CASES)

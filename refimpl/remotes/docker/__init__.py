@@ -6,6 +6,7 @@
 :class:`ResolverOptions` says what can be set.
 """
 
+from refimpl.remotes.docker import schema1
 from refimpl.remotes.docker.authorizer import DockerAuthorizer, ErrInvalidAuthorization
 from refimpl.remotes.docker.converter import (
     LEGACY_CONFIG_MEDIA_TYPE,
@@ -49,5 +50,6 @@ __all__ = [
     "match_localhost",
     "new_resolver",
     "registries",
+    "schema1",
     "with_scope",
 ]

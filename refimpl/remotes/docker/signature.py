@@ -42,7 +42,8 @@ def strip_signature(document: bytes) -> bytes:
         raise ContainerdError("no signatures")
     protected = signatures[0]["protected"]
     with wrapped(f"could not decode {protected}"):
-        block = gojson.decode(_jose_base64_url_decode(protected), _PROTECTED)
+        header = _jose_base64_url_decode(protected)
+    block = gojson.decode(header, _PROTECTED)
     length: int = block["formatLength"]
     if length > len(document):
         raise ContainerdError("invalid protected length block")

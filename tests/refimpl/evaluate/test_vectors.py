@@ -48,11 +48,15 @@ async def test_scripts_have_no_counterpart(name):
 
 
 def test_known_differences_are_deviations_and_the_table_counts_them():
-    """Each row says how many vectors of which file it changes."""
+    """Each row says how many vectors of which file it changes.
+
+    A reason that is no deviation is told in words.
+    """
     rows = dict(ROW.findall((ROOT / "refimpl/README.md").read_text()))
     counted: dict[str, list[str]] = {number: [] for number in rows}
     for (file, _), reason in KNOWN.items():
-        counted[reason].append(file.removesuffix(".json"))
+        if " " not in reason:
+            counted[reason].append(file.removesuffix(".json"))
     for number, text in rows.items():
         told = dict(re.findall(r"(\w+): (\d+)", text))
         assert told == {f: str(counted[number].count(f)) for f in counted[number]}
