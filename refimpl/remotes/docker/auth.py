@@ -35,6 +35,7 @@ from refimpl.remotes.docker.httpclient import (
 )
 
 __all__ = [
+    "USER_AGENT",
     "TokenOptions",
     "evaluate_challenge",
     "fetch_token",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 CLIENT_ID: Final = "containerd-client"
+USER_AGENT: Final = "containerd/1.5.18+refimpl"
 
 # remotes/errors/errors.go:48.
 MAX_ERROR_BODY: Final = 64000
@@ -129,7 +131,7 @@ async def fetch_token_with_oauth(
         form["password"] = options.secret
     else:
         form |= {"grant_type": "refresh_token", "refresh_token": options.secret}
-    fields = httpx.Headers(headers)
+    fields = _fields(headers)
     fields["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
     request = Request.make(
         "POST",
@@ -163,7 +165,7 @@ async def fetch_token(
         pairs.append(("service", options.service))
     pairs += [("scope", scope) for scope in options.scopes or ()]
     pairs.sort(key=lambda pair: pair[0])
-    fields = httpx.Headers(headers)
+    fields = _fields(headers)
     if options.secret:
         login = f"{options.username}:{options.secret}".encode()
         fields["Authorization"] = f"Basic {b64encode(login).decode()}"
@@ -173,6 +175,13 @@ async def fetch_token(
         answer = await _token_response(response)
     # The two names mean the same; Go prefers access_token (fetch.go:220).
     return _sendable(answer["access_token"] or answer["token"])
+
+
+def _fields(headers: httpx.Headers) -> httpx.Headers:
+    """Return the fields of a token request; there is always a User-Agent (:178)."""
+    fields = httpx.Headers(headers)
+    fields.setdefault("User-Agent", USER_AGENT)
+    return fields
 
 
 async def _token_response(response: Response) -> dict[str, str]:
