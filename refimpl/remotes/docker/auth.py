@@ -10,7 +10,7 @@ spec/auth/token.md for GET, oauth.md for POST):
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -146,7 +146,7 @@ async def fetch_token_with_oauth(
             raise ContainerdError(f"{request}: refusing to post credentials elsewhere")
 
     async with await follow(client, request, same_host_only) as response:
-        answer = await _token_response(response)
+        answer = await _token_response(response, "access_token", "scope")
     return _sendable(answer["access_token"])
 
 
@@ -159,7 +159,7 @@ async def fetch_token(
         ErrUnexpectedStatus: the server's answer is no success.
         ContainerdError: no token came.
     """
-    base, _, query = options.realm.partition("?")
+    base, _, query = options.realm.partition("#")[0].partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
     if options.service:
         pairs.append(("service", options.service))
@@ -172,7 +172,7 @@ async def fetch_token(
     url = f"{base}?{urlencode(pairs)}" if pairs else base
     request = Request.make("GET", url, headers=fields)
     async with await follow(client, request) as response:
-        answer = await _token_response(response)
+        answer = await _token_response(response, "token", "access_token")
     # The two names mean the same; Go prefers access_token (fetch.go:220).
     return _sendable(answer["access_token"] or answer["token"])
 
@@ -184,7 +184,7 @@ def _fields(headers: httpx.Headers) -> httpx.Headers:
     return fields
 
 
-async def _token_response(response: Response) -> dict[str, str]:
+async def _token_response(response: Response, *texts: str) -> dict[str, str]:
     if not 200 <= response.status < 400:
         raise ErrUnexpectedStatus(
             response.status,
@@ -194,11 +194,16 @@ async def _token_response(response: Response) -> dict[str, str]:
     # DEVIATION D15: Go reads a token answer to its end, however far that is.
     body = await response.read(MAX_TOKEN_RESPONSE)
     with wrapped("unable to decode token response"):
-        return _decode_token(body)
+        return _decode_token(body, (*texts, "refresh_token"))
 
 
-def _decode_token(body: bytes) -> dict[str, str]:
+def _decode_token(body: bytes, texts: Collection[str]) -> dict[str, str]:
     """Decode an answer as Go decodes it into its struct (fetch.go:84, 155).
+
+    Args:
+        body: the answer.
+        texts: the members that are texts; what has no place in the struct counts
+            for nothing.
 
     Raises:
         ContainerdError: it is no JSON object, or a member has the wrong type. The
@@ -209,28 +214,26 @@ def _decode_token(body: bytes) -> dict[str, str]:
         document, _ = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
         raise ContainerdError("it is not JSON, or too long") from None
-    answer = {"token": "", "access_token": "", "refresh_token": "", "scope": ""}
+    answer = dict.fromkeys(texts, "")
     if not isinstance(document, Mapping | None):
         raise ContainerdError("it is not a JSON object")
     for key, value in (document or {}).items():
         name = key.lower()
-        if not _fits(name, value):
+        if not _fits(name, value, texts):
             raise ContainerdError(f"{name} has the wrong type")
         if name in answer and value is not None:
             answer[name] = value
     return answer
 
 
-def _fits(name: str, value: Any) -> bool:  # noqa: ANN401 - the JSON edge
+def _fits(name: str, value: Any, texts: Collection[str]) -> bool:  # noqa: ANN401 - the JSON edge
     if value is None:
         return True
     if name == "expires_in":
         return type(value) is int and -(2**63) <= value < 2**63
     if name == "issued_at":
         return isinstance(value, str) and _is_time(value)
-    if name in ("token", "access_token", "refresh_token", "scope"):
-        return isinstance(value, str)
-    return True
+    return isinstance(value, str) or name not in texts
 
 
 def _is_time(text: str) -> bool:

@@ -274,6 +274,8 @@ class _Lookup:
             self._check_status(host, path, response)
             size = response.content_length
             media_type = _manifest_media_type(response)
+            # DEVIATION D63: Go keeps the digest of a host whose manifest it rejects,
+            # and gives it the next host's size and type.
             dgst = self.dgst or _trusted_digest(response, size)
         if not dgst or size == -1:
             media_type, dgst, size = await self._get(host, path, accept, dgst)

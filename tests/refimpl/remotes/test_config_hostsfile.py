@@ -278,7 +278,7 @@ def test_a_file_is_used_or_refused(tmp_path_factory, document):
     """Whatever it holds: hosts, each to be reached, or one line of an error."""
     text = "\n".join(f"{key} = {toml(value)}" for key, value in document.items())
     file = tmp_path_factory.getbasetemp() / "hosts.toml"
-    said, configs = "", ()
+    said, configs = "", tuple[HostConfig, ...]()
     try:
         configs = parse_hosts_file(file, text.encode())
     except ErrInvalidArgument as err:
