@@ -89,7 +89,7 @@ def test_unknown_scheme_is_passed_over(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{DOCKER}, Query Parameters; RFC 6749 section 3.1: the endpoint URI "
+    clause=f"{DOCKER}, Query Parameters; RFC 6749 section 3.2: the endpoint URI "
     "may include a query component, which must be retained",
     level=Level.SHOULD,
     needs=TOKENS,
@@ -107,7 +107,7 @@ def test_query_of_the_realm_is_kept(bench: Bench) -> None:
 
 
 @case(
-    clause="RFC 6750 section 3: all parameters are optional",
+    clause="RFC 6750 section 3, which knows no service; token.md, Query Parameters",
     level=Level.SHOULD,
     needs=TOKENS,
     catalogue=("auth-service-missing",),

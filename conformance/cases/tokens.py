@@ -349,8 +349,8 @@ def test_long_token_is_sent_whole(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{SPEC}, Requesting a Token: it must not be considered an error if the "
-    "token has less access than asked for",
+    clause=f"{SPEC}, Requesting a Token: If the client only has a subset of the "
+    "requested access it must not be considered an error",
     level=Level.SHOULD,
     needs=TOKENS,
     twin="auth.anonymous-token-is-fetched-and-used",

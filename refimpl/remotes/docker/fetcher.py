@@ -97,14 +97,14 @@ class DockerFetcher:
         """Ask the hosts and the descriptor's URLs (fetcher.go:50)."""
         # DEVIATION D64: Go asks the URLs first, whatever the type, and ends the pull
         # when one of them answers anything but 404.
+        if not desc.urls:
+            return await self._open_on_registry(desc, offset)
         first, second = self._open_on_registry, self._open_external
         if desc.media_type in _FOREIGN:
             first, second = second, first
         try:
             return await first(desc, offset)
         except ErrNotFound as err:
-            if not desc.urls:
-                raise
             with wrapped(message(err)):
                 return await second(desc, offset)
 

@@ -239,6 +239,14 @@ async def test_after_urls_that_do_not_help_the_registry_is_asked(serve, answer, 
     assert len(other.requests) == 1
 
 
+async def test_a_foreign_layer_without_urls_is_the_registrys(serve, answer):
+    server = serve(lambda seen: answer(200, body=BODY))
+    assert await fetch(ref(server), with_urls()) == BODY
+    missing = serve()
+    with pytest.raises(ErrNotFound, match="^could not fetch content descriptor"):
+        await fetch(ref(missing), with_urls())
+
+
 async def test_what_is_nowhere_is_said_without_the_query(serve, answer):
     other, server = serve(lambda seen: answer(401)), serve()
     with pytest.raises(ErrNotFound, match="from remote") as info:
