@@ -243,7 +243,7 @@ async def test_a_foreign_layer_without_urls_is_the_registrys(serve, answer):
     server = serve(lambda seen: answer(200, body=BODY))
     assert await fetch(ref(server), with_urls()) == BODY
     missing = serve()
-    with pytest.raises(ErrNotFound, match="^could not fetch content descriptor"):
+    with pytest.raises(ErrNotFound, match=r"^could not fetch content descriptor"):
         await fetch(ref(missing), with_urls())
 
 
