@@ -55,8 +55,9 @@ def test_parameter_names_have_no_case(bench: Bench) -> None:
 )
 def test_value_need_not_be_quoted(bench: Bench) -> None:
     """A value without special characters may stand without quotes."""
-    challenge = bearer(bench.registry).replace('"fakeregistry"', "fakeregistry")
-    must_pull_with_ticket(bench, challenge)
+    challenge = bearer(bench.registry).replace('service="fakeregistry",', "")
+    bare = challenge.replace("Bearer ", "Bearer service=fakeregistry,")
+    must_pull_with_ticket(bench, bare)
 
 
 @case(

@@ -369,7 +369,11 @@ def test_token_that_grants_less_is_tried(bench: Bench) -> None:
         status=403,
         body=b'{"errors":[{"code":"DENIED","message":"not for you"}]}',
     )
-    bench.must_reject(bench.pull(image), denied)
+    pull = bench.pull(image)
+    if not registry.journal.requests(path="/token", status=200):
+        raise NotTestable(f"the client never got a token; {pull}")
+    assert denied.fired, f"the token was never tried; {pull}"
+    bench.must_reject(pull)
     assert_bounded(registry)
 
 
