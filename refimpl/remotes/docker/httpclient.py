@@ -270,6 +270,8 @@ class HTTPClient:
 
         The same files give the same client, and so the same connections.
         """
+        if tls == self.tls:
+            return self
         made = HTTPClient(tls=tls, timeouts=self._timeouts)
         return self._others.setdefault(tls, made)
 

@@ -103,6 +103,8 @@ async def test_without_a_folder_there_is_the_registry_itself(tmp_path):
         [hub] = configure_hosts(client)("docker.io")
         assert (hub.scheme, hub.host) == ("https", "registry-1.docker.io")
         assert (hub.path, hub.capabilities) == ("/v2", ALL_CAPABILITIES)
+        [local] = configure_hosts(client)("127.0.0.1:5000")
+        assert (local.scheme, local.host) == ("https", "127.0.0.1:5000")
         options = HostOptions(
             host_dir=host_dir_from_root(tmp_path), plain_http=lambda _host: True
         )
@@ -292,6 +294,7 @@ async def test_clients_for_other_files_are_kept_and_closed(start):
         tls = TLSConfig(insecure_skip_verify=True)
         other = client.with_tls(tls)
         assert other is not client
+        assert other is other.with_tls(tls)
         assert other is client.with_tls(TLSConfig(insecure_skip_verify=True))
         assert other.tls == tls
         for _ in range(2):
