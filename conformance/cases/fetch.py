@@ -92,7 +92,7 @@ def test_encoded_manifest_is_decoded_or_refused(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/resolver.go:250",
+    clause="containerd v1.5.18 remotes/docker/resolver.go:249",
     level=Level.REFERENCE,
     needs={Feature.DIGEST_REF},
     catalogue=("resolve-by-digest-blobs-fallback",),

@@ -66,7 +66,7 @@ def test_mirror_is_asked_before_the_registry(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/resolver.go:289",
+    clause="containerd v1.5.18 remotes/docker/resolver.go:295",
     level=Level.REFERENCE,
     needs=MIRRORS,
     catalogue=("resolve-mirror-404-next",),
@@ -81,7 +81,7 @@ def test_registry_has_what_the_mirror_lacks(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/resolver.go:293",
+    clause="containerd v1.5.18 remotes/docker/resolver.go:299",
     level=Level.REFERENCE,
     needs=MIRRORS,
     catalogue=("resolve-mirror-5xx-next",),
@@ -101,7 +101,7 @@ def test_registry_stands_in_for_a_broken_mirror(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/resolver.go:276",
+    clause="containerd v1.5.18 remotes/docker/resolver.go:290",
     level=Level.REFERENCE,
     needs=MIRRORS,
     catalogue=("resolve-mirror-refused-next",),
@@ -118,7 +118,7 @@ def test_registry_stands_in_for_a_mirror_that_is_gone(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/config/hosts.go:344",
+    clause="containerd v1.5.18 remotes/docker/config/hosts.go:334",
     level=Level.REFERENCE,
     needs=MIRRORS,
 )
@@ -273,7 +273,7 @@ def test_token_for_a_mirror_has_the_scope_that_it_names(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/resolver.go:474",
+    clause="containerd v1.5.18 remotes/docker/resolver.go:494",
     level=Level.REFERENCE,
     needs=MIRRORS,
     catalogue=("resolve-mirror-ns-parameter",),
@@ -436,7 +436,7 @@ def test_answer_that_was_rejected_has_no_say(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/resolver.go:380",
+    clause="containerd v1.5.18 remotes/docker/resolver.go:382",
     level=Level.REFERENCE,
     needs={Feature.MIRRORS, Feature.IMAGE_RECORD},
 )

@@ -96,7 +96,7 @@ def test_port_is_not_a_tag(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 reference/reference.go:84: ErrInvalid",
+    clause="containerd v1.5.18 reference/reference.go:89: ErrInvalid",
     level=Level.REFERENCE,
     twin="verify.layer-intact",
     catalogue=("resolve-ref-with-scheme",),
@@ -153,7 +153,7 @@ def test_registry_with_an_ipv6_address(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/registry.go:202",
+    clause="containerd v1.5.18 remotes/docker/registry.go:211",
     level=Level.REFERENCE,
     needs={Feature.PLAIN_HTTP},
     catalogue=("resolve-localhost-defaults-to-http",),
@@ -204,7 +204,7 @@ def test_title_of_a_layer_is_no_path(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/handlers.go:49: MakeRefKey",
+    clause="containerd v1.5.18 remotes/handlers.go:58: MakeRefKey",
     level=Level.REFERENCE,
     twin="verify.layer-intact",
     catalogue=("security-refname-annotation-in-ingest-key",),

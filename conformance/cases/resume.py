@@ -408,7 +408,7 @@ def test_rest_is_asked_for_without_an_encoding(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/fetcher.go:156: Accept-Ranges cannot be "
+    clause="containerd v1.5.18 remotes/docker/fetcher.go:159: Accept-Ranges cannot be "
     "trusted",
     level=Level.REFERENCE,
     needs={Feature.RESUME},
@@ -428,7 +428,7 @@ def test_rest_is_asked_for_though_nobody_offers_it(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/fetcher.go:155: offset > 0",
+    clause="containerd v1.5.18 remotes/docker/fetcher.go:158: offset > 0",
     level=Level.REFERENCE,
     catalogue=("resume-range-zero-not-sent",),
 )

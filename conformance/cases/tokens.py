@@ -40,7 +40,7 @@ IDENTITY: Final = "identity-token-of-the-user"
 
 
 @case(
-    clause=f"{AUTHORIZER}:277, remotes/docker/auth/fetch.go:96",
+    clause=f"{AUTHORIZER}:280, remotes/docker/auth/fetch.go:100",
     level=Level.REFERENCE,
     needs=TOKENS,
     catalogue=("auth-oauth-post-first",),
@@ -62,8 +62,7 @@ def test_password_is_posted_in_a_form(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{AUTHORIZER}:277, remotes/docker/auth/fetch.go:104; {OAUTH}, "
-    "refresh_token",
+    clause=f"{AUTHORIZER}:280, remotes/docker/auth/fetch.go:97; {OAUTH}, refresh_token",
     level=Level.REFERENCE,
     needs=TOKENS,
     catalogue=("auth-oauth-identity-token",),
@@ -168,7 +167,7 @@ def test_answer_to_a_post_needs_an_access_token(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/auth/fetch.go:217; "
+    clause="containerd v1.5.18 remotes/docker/auth/fetch.go:200; "
     f"{SPEC}: if both are specified, the choice is undefined",
     level=Level.REFERENCE,
     needs=TOKENS,
@@ -270,7 +269,7 @@ def test_scope_is_made_up_where_the_challenge_has_none(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/scope.go:74",
+    clause="containerd v1.5.18 remotes/docker/scope.go:76",
     level=Level.REFERENCE,
     needs=TOKENS,
     catalogue=("auth-scope-dedup-sorted",),
@@ -403,7 +402,7 @@ def test_scope_that_is_never_enough_ends_the_pull(bench: Bench) -> None:
 
 
 @case(
-    clause="containerd v1.5.18 remotes/docker/auth/fetch.go:175",
+    clause="containerd v1.5.18 remotes/docker/auth/fetch.go:160",
     level=Level.REFERENCE,
     needs=TOKENS,
     catalogue=("auth-token-request-user-agent",),

@@ -76,7 +76,7 @@ def test_foreign_layer_is_fetched_from_its_url(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{FETCHER}:52",
+    clause=f"{FETCHER}:55",
     level=Level.REFERENCE,
     catalogue=("layers-foreign-url-first",),
 )
@@ -92,7 +92,7 @@ def test_foreign_layer_comes_from_its_url_first(bench: Bench) -> None:
 
 
 @case(
-    clause=f"{FETCHER}:81",
+    clause=f"{FETCHER}:86",
     level=Level.REFERENCE,
     catalogue=("layers-foreign-url-404",),
 )

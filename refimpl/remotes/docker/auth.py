@@ -178,7 +178,7 @@ async def fetch_token(
 
 
 def _fields(headers: httpx.Headers) -> httpx.Headers:
-    """Return the fields of a token request; there is always a User-Agent (:178)."""
+    """Return the fields of a token request; there is always a User-Agent (:160)."""
     fields = httpx.Headers(headers)
     fields.setdefault("User-Agent", USER_AGENT)
     return fields
@@ -198,7 +198,7 @@ async def _token_response(response: Response, *texts: str) -> dict[str, str]:
 
 
 def _decode_token(body: bytes, texts: Collection[str]) -> dict[str, str]:
-    """Decode an answer as Go decodes it into its struct (fetch.go:84, 155).
+    """Decode an answer as Go decodes it into its struct (fetch.go:79, 142).
 
     Args:
         body: the answer.

@@ -148,7 +148,7 @@ class DockerFetcher:
 
     def _external_request(self, url: httpx.URL) -> RegistryRequest:
         """Return a request to a host that is no registry: it gets no credentials."""
-        # Nor is what we trust for the registry good for it (http.DefaultClient, :67).
+        # Nor is what we trust for the registry good for it (http.DefaultClient, :71).
         client = self._base.client.with_tls(TLSConfig())
         host = RegistryHost(
             host=url.netloc.decode("ascii"), scheme=url.scheme, client=client

@@ -210,7 +210,7 @@ def test_scopes_are_split_at_blanks_and_each_is_kept_once():
 
 
 async def test_members_that_have_no_place_count_for_nothing(serve, answer):
-    """An answer to a GET has no scope (fetch.go:155), one to a POST no token (:84)."""
+    """An answer to a GET has no scope (fetch.go:142), one to a POST no token (:79)."""
     odd = {"access_token": "t", "scope": ["a"], "token": "x"}
     server = serve(lambda seen: answer(200, body=json.dumps(odd).encode()))
     async with HTTPClient() as client:

@@ -280,7 +280,7 @@ async def test_urls_stand_in_for_what_the_registry_lacks(serve, answer, status):
 
 
 async def test_what_is_trusted_for_the_registry_is_not_for_urls(tls_registry, serve):
-    """http.DefaultClient asks them (fetcher.go:67): --ca is no help there."""
+    """http.DefaultClient asks them (fetcher.go:71): --ca is no help there."""
     tls_registry.put_blob("library/hello", BODY)
     desc = with_urls(f"{tls_registry.url}/v2/library/hello/blobs/{LAYER.digest}")
     options = ResolverOptions(ca=tls_registry.ca_file)

@@ -142,7 +142,7 @@ class _Factory:
 
 
 def _tls(base: TLSConfig, config: HostConfig) -> TLSConfig:
-    """Return what a host adds to the default (hosts.go:161).
+    """Return what a host adds to the default (hosts.go:162).
 
     Raises:
         ErrInvalidArgument: a file cannot be read or used.
@@ -174,7 +174,7 @@ def _check_file(file: Path, what: str) -> None:
 
 
 def host_dir_from_root(root: Path) -> Callable[[str], Path | None]:
-    """Return a function that finds a registry's folder below a root (hosts.go:234).
+    """Return a function that finds a registry's folder below a root (hosts.go:233).
 
     For ``example.org:5000`` that is ``example.org_5000_``, ``example.org:5000`` or,
     as from containerd 1.6 on, ``_default``.

@@ -42,7 +42,7 @@ _KNOWN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
-    """What a folder says about one host (hosts.go:46).
+    """What a folder says about one host (hosts.go:44).
 
     Attributes:
         host: name and port; empty for the registry that the folder is named after.
@@ -74,7 +74,7 @@ class HostConfig:
 
 
 def load_host_dir(folder: Path) -> tuple[HostConfig, ...]:
-    """Return what a folder says, the registry itself last (hosts.go:257).
+    """Return what a folder says, the registry itself last (hosts.go:255).
 
     Raises:
         ErrInvalidArgument: its ``hosts.toml`` cannot be used; the text names file
@@ -92,7 +92,7 @@ def load_host_dir(folder: Path) -> tuple[HostConfig, ...]:
 
 
 def parse_hosts_file(file: Path, data: bytes) -> tuple[HostConfig, ...]:
-    """Return the hosts that a ``hosts.toml`` names; none if it says nothing (:312).
+    """Return the hosts that a ``hosts.toml`` names; none if it says nothing (:301).
 
     Relative paths in it are relative to the file. Unknown keys are passed over.
 
@@ -115,13 +115,13 @@ def parse_hosts_file(file: Path, data: bytes) -> tuple[HostConfig, ...]:
         key = f'host."{name}"'
         root.expect(isinstance(values, Mapping), key, "a table")
         hosts.append(_Table(file, key, values).config(name))
-    # The registry itself is asked last (hosts.go:353).
+    # The registry itself is asked last (hosts.go:344).
     return (*hosts, root.config(server))
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The keys that say how one host is reached (hosts.go:280)."""
+    """The keys that say how one host is reached (hosts.go:278)."""
 
     file: Path
     name: str
@@ -137,7 +137,7 @@ class _Table:
             raise ErrInvalidArgument(f"{self.where}: {key} must be {what}")
 
     def config(self, server: str) -> HostConfig:
-        """Return the host (hosts.go:361)."""
+        """Return the host (hosts.go:354)."""
         for key in sorted(self.values.keys() - _KNOWN):
             _log.warning("%s: unknown key %s is ignored", self.where, key)
         skip_verify = self.values.get("skip_verify")
@@ -160,7 +160,7 @@ class _Table:
         )
 
     def _server(self, server: str, *, override_path: bool) -> tuple[str, str, str]:
-        """Return scheme, host and path of a host's name (hosts.go:366)."""
+        """Return scheme, host and path of a host's name (hosts.go:360)."""
         key = "its name" if self.name else "server"
         text = server if "://" in server else f"https://{server}"
         what = "a host, or an http or https URL"
@@ -172,7 +172,7 @@ class _Table:
         path = posixpath.normpath(parts.path) if parts.path else ""
         if not override_path and not path.endswith("/v2"):
             path = f"{path.rstrip('/')}/v2"
-        # As it is written: a port makes it another name (registry.go:86).
+        # As it is written: a port makes it another name (registry.go:80).
         return url.scheme, parts.netloc.rpartition("@")[2], path
 
     def _capabilities(self) -> HostCapabilities:
@@ -188,7 +188,7 @@ class _Table:
         return caps or ALL_CAPABILITIES
 
     def _texts(self, key: str) -> Sequence[str]:
-        """Return a text, or the texts of a list (hosts.go:408)."""
+        """Return a text, or the texts of a list (hosts.go:404)."""
         value = self.values.get(key, [])
         texts = [value] if isinstance(value, str) else value
         right = isinstance(texts, list) and all(isinstance(t, str) for t in texts)
@@ -207,7 +207,7 @@ class _Table:
         match pair:
             case [str(certificate), str(key)] if certificate:
                 # Without a key of its own a certificate brings it along; Go takes
-                # the folder for the key's file then (hosts.go:438).
+                # the folder for the key's file then (hosts.go:432).
                 return self._path(certificate), self._path(key) if key else None
             case _:
                 raise ErrInvalidArgument(f"{self.where}: client must be {what}")
@@ -234,7 +234,7 @@ def _is_field_value(value: object) -> bool:
 
 
 def load_cert_files(folder: Path) -> tuple[HostConfig, ...]:
-    """Return what certificates as Docker keeps them say (hosts.go:516).
+    """Return what certificates as Docker keeps them say (hosts.go:529).
 
     Raises:
         ErrInvalidArgument: the folder cannot be read.
