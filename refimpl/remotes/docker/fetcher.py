@@ -9,6 +9,7 @@ finally:
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 import httpx
@@ -42,6 +43,8 @@ from refimpl.remotes.docker.transport import TLSConfig
 __all__ = ["DockerFetcher"]
 
 MAX_ERROR_BODY: Final = 1 << 16
+# A manifest has room for a hundred thousand, each with its time to connect.
+MAX_URLS: Final = 16
 
 # fetcher.go:95: what is asked from the manifests endpoint.
 _MANIFESTS: Final = frozenset(
@@ -115,7 +118,8 @@ class DockerFetcher:
             ErrNotFound: none of them helps.
         """
         why = "no http url"
-        for request in map(self._external_request, _external_urls(desc.urls)):
+        urls = islice(_external_urls(desc.urls), MAX_URLS)
+        for request in map(self._external_request, urls):
             try:
                 return await _open(request, desc.media_type, offset)
             except ContainerdError as err:

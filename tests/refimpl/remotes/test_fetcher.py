@@ -19,6 +19,7 @@ from refimpl.remotes.docker import (
     ResolverOptions,
     new_resolver,
 )
+from refimpl.remotes.docker.fetcher import MAX_URLS
 
 pytestmark = pytest.mark.anyio
 
@@ -254,6 +255,13 @@ async def test_what_is_nowhere_is_said_without_the_query(serve, answer):
     assert f"{other.url}/x: 401 Unauthorized" in message(info.value)
     assert "secret" not in message(info.value)
     assert len(other.requests) == len(server.requests) == 1
+
+
+async def test_not_all_of_very_many_urls_are_asked(serve, answer):
+    other, server = serve(), serve(lambda seen: answer(200, body=BODY))
+    urls = [f"{other.url}/{number}" for number in range(1000)]
+    assert await fetch(ref(server), with_urls(*urls)) == BODY
+    assert len(other.requests) == MAX_URLS
 
 
 async def test_urls_of_what_the_registry_has_are_left_alone(serve, answer):
