@@ -13,7 +13,7 @@ there and then, so that no case takes a crash for a rejection.
 import os
 import shutil
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, Final, TypedDict, Unpack
 
 from conformance.case import ClientDied, DeadlineMissed, Feature, NotTestable
 from conformance.client import Client, PullResult, Running
+from conformance.hosts import TRUSTED, Host, write_hosts
 from conformance.redact import redactor
 from conformance.stored import Stored, StoredImage
 from fakeregistry import BasicAuth, Fault, Image, Registry, TokenAuth
@@ -71,12 +72,32 @@ class Pull:
         return f"{how}: {words}" if words else f"{how}, nothing printed"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """A registry as the mirror of another one.
+
+    Attributes:
+        registry: What serves it.
+        capabilities: ``pull`` for content by digest, ``resolve`` for tags.
+        path: What stands in the place of ``/v2``, if anything does.
+        headers: Fields to send to it.
+    """
+
+    registry: Registry
+    capabilities: Sequence[str] = TRUSTED
+    path: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class Options(TypedDict, total=False):
     """How to pull; what is left out is the client's own default.
 
     ``username`` and ``password`` are those of the registry unless given; an
-    empty user name means that none are given to the client. ``ca`` is the
-    file of whom to trust: the registry's authority unless given.
+    empty user name means that none are given to the client, or with a password
+    that this is a refresh token. ``ca`` is the file of whom to trust: the
+    registry's authority unless given. ``mirrors`` (Feature.MIRRORS) are to be
+    asked before the registry, in their order. ``plain_http`` tells the client
+    that it may use http: where the registry does, unless given.
     """
 
     digest: bool
@@ -89,6 +110,8 @@ class Options(TypedDict, total=False):
     labels: Mapping[str, str] | None
     ca: Path | None
     deadline: float | None
+    mirrors: Sequence[Mirror | Registry]
+    plain_http: bool
 
 
 class RunningPull:
@@ -129,6 +152,7 @@ class Bench:
         self._folder = folder
         self._timeout = timeout
         self._stores = 0
+        self._hosts = 0
         self._registries: list[Registry] = []
         self._access: dict[int, BasicAuth | TokenAuth | None] = {}
         self._secrets: set[tuple[str, str]] = set()
@@ -322,12 +346,26 @@ class Bench:
             "all_platforms": options.get("all_platforms", False),
             "all_metadata": options.get("all_metadata", False),
             "max_concurrent_downloads": options.get("limit"),
-            "plain_http": registry.ca_file is None,
+            "plain_http": options.get("plain_http", registry.ca_file is None),
             "ca": None if ca is None else str(ca),
             "username": username or None,
             "password": password or None,
             "labels": dict(options.get("labels") or {}),
+            "hosts_dir": self._hosts_dir(ref, registry, options.get("mirrors", ())),
         }
+
+    def _hosts_dir(
+        self, ref: str, registry: Registry, mirrors: Sequence[Mirror | Registry]
+    ) -> str | None:
+        """Write down which mirrors there are; beside the store, not in it."""
+        if not mirrors:
+            return None
+        self._hosts += 1
+        folder = self._folder / f"hosts-{self._hosts}"
+        server = Host(url=registry.url, ca=registry.ca_file)
+        hosts = [_host(mirror) for mirror in mirrors]
+        write_hosts(folder, ref.partition("/")[0], server, hosts)
+        return str(folder)
 
     def _registry_of(self, ref: str) -> Registry:
         """Return the registry that a reference names, by its port."""
@@ -336,6 +374,16 @@ class Bench:
             if str(registry.port) == port:
                 return registry
         return self.registry
+
+
+def _host(mirror: Mirror | Registry) -> Host:
+    given = mirror if isinstance(mirror, Mirror) else Mirror(registry=mirror)
+    return Host(
+        url=f"{given.registry.url}{given.path}",
+        capabilities=given.capabilities,
+        ca=given.registry.ca_file,
+        headers=given.headers,
+    )
 
 
 def to_pull(

@@ -55,7 +55,7 @@ KEYS: Final = frozenset(
 UNSHOWABLE: Final = frozenset(
     {
         *(Feature.LABELS, Feature.LEASES, Feature.GC, Feature.INGESTS),
-        *(Feature.SNAPSHOTS, Feature.UNPACK, Feature.MIRRORS),
+        *(Feature.SNAPSHOTS, Feature.UNPACK),
     }
 )
 #: A claim that needs one of these placeholders or switches in the command.
@@ -67,6 +67,7 @@ NEEDED: Final[Mapping[Feature, tuple[str, ...]]] = {
     Feature.LIMIT: ("max_concurrent_downloads",),
     Feature.ALL_PLATFORMS: ("all_platforms",),
     Feature.ALL_METADATA: ("all_metadata",),
+    Feature.MIRRORS: ("hosts_dir",),
 }
 VERSION: Final = r"(\d+(?:\.\d+)+\S*)"
 QUICK: Final = 10.0

@@ -52,7 +52,11 @@ class Adapter(Protocol):
         ...
 
     def pull(self, request: Json, on_cancel: OnCancel) -> Json:
-        """Pull an image; a failed pull is a result, not an exception."""
+        """Pull an image; a failed pull is a result, not an exception.
+
+        ``hosts_dir`` of the request, where it is not None, names mirrors in
+        containerd's form (Feature.MIRRORS).
+        """
         ...
 
     def inspect(self, request: Json) -> Json:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from conformance.contract import Json
+from conformance.hosts import Host, write_hosts
 
 __all__ = ["make_hosts_dir", "placeholder_values", "split_reference", "switches"]
 
@@ -58,19 +59,17 @@ def make_hosts_dir(request: Json) -> Path:
     """Make a folder that tells containerd's clients how to reach the registry.
 
     The form is that of containerd's docs/hosts.md: a folder per host with a
-    hosts.toml in it.
+    hosts.toml in it. A case with mirrors brings such a folder along.
     """
+    if request.get("hosts_dir"):
+        return Path(request["hosts_dir"])
     registry = request["ref"].partition("/")[0]
     folder = Path(request["root"]) / "hosts"
     scheme = "http" if request.get("plain_http") else "https"
-    lines = [f'server = "{scheme}://{registry}"']
-    lines += [f'[host."{scheme}://{registry}"]']
-    lines += ['capabilities = ["pull", "resolve"]']
-    if request.get("ca"):
-        lines += [f'ca = "{request["ca"]}"']
-    file = folder / registry / "hosts.toml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    ca = Path(request["ca"]) if request.get("ca") else None
+    host = Host(url=f"{scheme}://{registry}", ca=ca)
+    # It stands among the mirrors as well: without one containerd reads no server.
+    write_hosts(folder, registry, host, [host])
     return folder
 
 

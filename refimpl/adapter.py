@@ -44,6 +44,7 @@ FEATURES = (
     "labels",
     "leases",
     "limit",
+    "mirrors",
     "plain-http",
     "platform",
     "reference",
@@ -176,12 +177,14 @@ async def _pull(request: Json) -> Json:
 
 
 def _resolver_options(request: Mapping[str, Any]) -> ResolverOptions:
-    username = request.get("username")
+    username = request.get("username") or ""
     password = request.get("password") or ""
+    hosts_dir = request.get("hosts_dir")
     return ResolverOptions(
+        hosts_dir=Path(hosts_dir) if hosts_dir else None,
         plain_http=bool(request.get("plain_http")),
         ca=Path(request["ca"]) if request.get("ca") else None,
-        credentials=(lambda _host: (username, password)) if username else None,
+        credentials=(lambda _: (username, password)) if username or password else None,
     )
 
 

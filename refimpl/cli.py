@@ -148,7 +148,12 @@ def _add_pull(verbs: argparse._SubParsersAction[_Parser]) -> None:
     pull.add_argument(
         "--user", metavar="USER[:PASSWORD]", help="log in (asks for a missing password)"
     )
-    pull.add_argument("--hosts-dir", type=_path, metavar="DIR", help="not built yet")
+    pull.add_argument(
+        "--hosts-dir",
+        type=_path,
+        metavar="DIR",
+        help="mirrors and certificates: HOST/hosts.toml, as containerd reads it",
+    )
     pull.add_argument(
         "--trace", type=_path, metavar="FILE", help="write down what the pull does"
     )

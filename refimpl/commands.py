@@ -178,7 +178,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _refuse_unbuilt(args: argparse.Namespace) -> None:
-    for option in ("unpack", "snapshotter", "hosts_dir"):
+    for option in ("unpack", "snapshotter"):
         if getattr(args, option):
             flag = "--" + option.replace("_", "-")
             raise ErrNotImplemented(f"{flag}: not built yet; pull without it")
@@ -212,7 +212,10 @@ def _resolver_options(args: argparse.Namespace) -> ResolverOptions:
     user, secret = _credentials(args.user)
     if args.ca is not None and not args.ca.is_file():
         raise ErrInvalidArgument(f"--ca {args.ca}: no such file")
+    if args.hosts_dir is not None and not args.hosts_dir.is_dir():
+        raise ErrInvalidArgument(f"--hosts-dir {args.hosts_dir}: no such folder")
     return ResolverOptions(
+        hosts_dir=args.hosts_dir,
         plain_http=args.plain_http,
         ca=args.ca,
         credentials=(lambda _host: (user, secret)) if user else None,

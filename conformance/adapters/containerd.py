@@ -52,8 +52,8 @@ class ContainerdAdapter:
     features: ClassVar[tuple[str, ...]] = (
         *("all-metadata", "all-platforms", "basic-auth", "cancel", "content"),
         *("digest-ref", "gc", "image-record", "ingests", "labels", "leases"),
-        *("limit", "plain-http", "platform", "reference", "resume", "schema1"),
-        *("tls", "token-auth"),
+        *("limit", "mirrors", "plain-http", "platform", "reference", "resume"),
+        *("schema1", "tls", "token-auth"),
     )
 
     def __init__(self) -> None:
@@ -208,12 +208,14 @@ def _pull_arguments(request: Json) -> Sequence[str]:
         arguments += ["--max-concurrent-downloads", str(limit)]
     if request.get("plain_http"):
         arguments.append("--plain-http")
-    if request.get("ca"):
+    if request.get("ca") or request.get("hosts_dir"):
         # On a loopback host only a hosts.toml makes ctr speak TLS.
         arguments += ["--hosts-dir", str(make_hosts_dir(request))]
     if request.get("username"):
         password = request.get("password") or ""
         arguments += ["--user", f"{request['username']}:{password}"]
+    elif request.get("password"):
+        arguments += ["--refresh", request["password"]]
     if request.get("platform"):
         arguments += ["--platform", request["platform"]]
     for switch in ("all_platforms", "all_metadata"):

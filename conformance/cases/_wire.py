@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
 from conformance.case import NotTestable
 from fakeregistry.auth import basic_credentials
@@ -38,20 +39,23 @@ def bearer(registry: Registry) -> str:
     return f'Bearer realm="{registry.url}/token",service="fakeregistry",scope="{SCOPE}"'
 
 
-def ask_for_ticket(registry: Registry, challenge: str | Sequence[str]) -> Fault:
+def ask_for_ticket(
+    registry: Registry, challenge: str | Sequence[str], *, ticket: str = TICKET
+) -> Fault:
     """Make an open registry demand the ticket, with a challenge of our own."""
     return registry.fault(
         path="/v2/*",
-        when=lambda e: e.request_headers.get("Authorization") != f"Bearer {TICKET}",
+        when=lambda e: e.request_headers.get("Authorization") != f"Bearer {ticket}",
         status=401,
         headers={"WWW-Authenticate": challenge},
     )
 
 
-def hand_out(server: Registry, **answer: str) -> Fault:
-    """Let a token server give this answer to everybody."""
+def hand_out(server: Registry, *, times: int | None = None, **answer: object) -> Fault:
+    """Let a token server give this answer to everybody, or to the first few."""
     return server.fault(
         path="/token",
+        times=times,
         status=200,
         headers={"Content-Type": "application/json"},
         body=json.dumps(answer).encode(),
@@ -65,6 +69,16 @@ def must_pull_with_ticket(bench: Bench, challenge: str | Sequence[str]) -> None:
     handed = hand_out(bench.registry, token=TICKET)
     bench.must_pull(image)
     assert handed.fired, "the client never asked for the ticket"
+
+
+def form(exchange: Exchange) -> dict[str, str]:
+    """Return the fields of a form that a client has posted."""
+    return dict(parse_qsl(exchange.request_body.decode("utf-8", "replace")))
+
+
+def scopes(exchange: Exchange) -> list[str]:
+    """Return the scopes that a token is asked for with, in their order."""
+    return [value for name, value in parse_qsl(exchange.query) if name == "scope"]
 
 
 def words(exchange: Exchange) -> str:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     clause="distribution v2.8.3 docs/spec/auth/token.md, Using the Bearer token",
     level=Level.MUST,
     needs={Feature.TOKEN_AUTH},
-    catalogue=("auth-anonymous-bearer-flow",),
+    catalogue=("auth-anonymous-bearer-flow", "auth-plain-http-token-server"),
 )
 def test_anonymous_token_is_fetched_and_used(bench: Bench) -> None:
     """A client without an account asks for a token and pulls with it.

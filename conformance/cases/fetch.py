@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from conformance.case import Feature, Level, case
-from conformance.cases._content import DISTRIBUTION, assert_nothing_false
+from conformance.cases._content import (
+    DISTRIBUTION,
+    assert_no_record,
+    assert_nothing_false,
+)
 from conformance.cases._wire import assert_none, met
 
 if TYPE_CHECKING:
@@ -85,3 +89,47 @@ def test_encoded_manifest_is_decoded_or_refused(bench: Bench) -> None:
     assert_nothing_false(bench)
     if pull.ok:
         assert bench.stored({"content"}).intact(image.digest)
+
+
+@case(
+    clause="containerd v1.5.18 remotes/docker/resolver.go:249",
+    level=Level.REFERENCE,
+    needs={Feature.DIGEST_REF},
+    catalogue=("resolve-by-digest-blobs-fallback",),
+)
+def test_pinned_blob_is_found_among_the_blobs(bench: Bench) -> None:
+    """What is no manifest by that digest may be a blob: it is asked for there, too."""
+    image = bench.publish()
+    digest = image.layers[0].digest
+    bench.must_pull(f"{bench.registry.host}/{image.repository}@{digest}")
+    asked = [e.path for e in bench.registry.journal.requests(method="HEAD")]
+    prefix = f"/v2/{image.repository}"
+    assert asked == [f"{prefix}/manifests/{digest}", f"{prefix}/blobs/{digest}"]
+
+
+@case(
+    clause="OCI distribution-spec v1.1.1, Pulling manifests: the Content-Type header "
+    "will indicate the type of the returned manifest",
+    level=Level.SHOULD,
+    twin="verify.layer-intact",
+    link=f"{DISTRIBUTION}#pulling-manifests",
+    catalogue=("resolve-content-type-octet-stream-manifest",),
+)
+def test_manifest_without_a_type_is_an_image_or_an_error(bench: Bench) -> None:
+    """A file server calls a manifest application/octet-stream.
+
+    A client looks into it and pulls all of the image, or fails. A record of an image
+    without its layers helps nobody.
+    """
+    image = bench.publish()
+    typed = {"Content-Type": "application/octet-stream"}
+    untyped = bench.registry.fault(path="/manifests/*", headers=typed)
+    pull = bench.pull(image)
+    met(untyped)
+    if pull.ok:
+        for blob in image.contents:
+            asked = bench.registry.journal.requests(method="GET", digest=blob.digest)
+            assert asked, f"success without {blob.digest}"
+    else:
+        assert_no_record(bench, image)
+    bench.observe("looks into it" if pull.ok else "fails")

@@ -276,3 +276,24 @@ def test_annotation_that_is_a_number(bench: Bench) -> None:
     pull = bench.pull(bench.publish(edit_manifest=edit))
     assert_not_crashed(pull)
     bench.observe("passed over" if pull.ok else "refused")
+
+
+@case(
+    clause="CVE-2021-21285 (GHSA-6fj5-m822-rqx8)",
+    level=Level.MUST,
+    twin="verify.layer-intact",
+    link="https://nvd.nist.gov/vuln/detail/CVE-2021-21285",
+    catalogue=("security-empty-layer-digest-crash",),
+)
+def test_layer_without_a_digest_is_an_error(bench: Bench) -> None:
+    """A layer whose digest is empty, null or missing is an error, and no crash.
+
+    It took the whole Docker daemon with it.
+    """
+
+    def no_digest(manifest: Document) -> None:
+        del manifest["layers"][0]["digest"]
+
+    for edit in (layer_says(digest=""), layer_says(digest=None), no_digest):
+        bench.fresh_store()
+        assert_not_crashed(must_refuse(bench, bench.publish(edit_manifest=edit)))

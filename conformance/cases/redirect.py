@@ -7,6 +7,7 @@ section API) is not, and RFC 9110 section 15.4 never was.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from conformance.case import Feature, Level, NotTestable, case
@@ -23,6 +24,7 @@ from fakeregistry import TokenAuth
 
 if TYPE_CHECKING:
     from conformance.bench import Bench
+    from fakeregistry import Exchange
 
 LINK: Final = (
     "https://github.com/opencontainers/distribution-spec/blob/967efdc/spec.md#api"
@@ -303,3 +305,159 @@ def test_digest_is_checked_after_a_redirect(bench: Bench) -> None:
     bench.must_reject(bench.pull(image), wrong)
     if bench.claims(Feature.CONTENT):
         assert not bench.stored({"content"}).corrupt(), "the broken layer was kept"
+
+
+@case(
+    clause="CVE-2023-43804; RFC 6265 section 5.4: a cookie is for its host",
+    level=Level.MUST,
+    twin="redirect.blob-on-another-host-is-fetched-there",
+    critical=True,
+    link="https://nvd.nist.gov/vuln/detail/CVE-2023-43804",
+    catalogue=("security-cookie-not-cross-host",),
+)
+def test_cookie_does_not_follow_to_another_host(bench: Bench) -> None:
+    """A registry sets a cookie and redirects: the other host does not see it.
+
+    Most clients keep no cookies at all, which is fine.
+    """
+    image = bench.publish()
+    other = bench.new_registry()
+    other.add_image(image)
+    bench.registry.fault(path="/v2/*", headers={"Set-Cookie": "session=1234; Path=/"})
+    moved = bench.registry.redirect(to=elsewhere(other), method="GET")
+    pull = bench.pull(image)
+    met(moved)
+    if not len(other.journal):
+        raise NotTestable(f"the client did not follow the redirect; {pull}")
+    told = [e for e in other.journal if e.request_headers.get("Cookie")]
+    assert_none(told, "a cookie went to another host")
+    assert_ok(pull, "the blob is there")
+
+
+@case(
+    clause="containerd v1.5.18 remotes/docker/resolver.go:560: len(via) >= 10",
+    level=Level.REFERENCE,
+    twin="redirect.blob-on-another-host-is-fetched-there",
+    catalogue=("redirect-chain-9-and-10",),
+)
+def test_nine_redirects_are_followed_and_no_tenth(bench: Bench) -> None:
+    """Nine in a row lead to the blob; a tenth is not followed."""
+    registry = bench.registry
+
+    def on(exchange: Exchange) -> str:
+        return f"{registry.url}{exchange.path}?hop={_hops(exchange) + 1}"
+
+    for hops, works in ((9, True), (10, False)):
+        image = bench.publish(f"library/test:after-{hops}", seed=hops)
+        (layer,) = image.layers
+        chain = registry.fault(
+            method="GET",
+            digest=layer.digest,
+            when=partial(_is_before, hops),
+            redirect=on,
+        )
+        pull = bench.pull(image)
+        met(chain)
+        assert pull.ok == works, f"{hops} redirects: {pull}"
+
+
+def _hops(exchange: Exchange) -> int:
+    return int(exchange.query.removeprefix("hop=") or 0)
+
+
+def _is_before(hops: int, exchange: Exchange) -> bool:
+    return _hops(exchange) < hops
+
+
+@case(
+    clause="RFC 9110 section 15.4: 304, and 302 without Location",
+    level=Level.MAY,
+    catalogue=("resolve-3xx-without-location",),
+)
+def test_redirect_to_nowhere(bench: Bench) -> None:
+    """A HEAD for the tag is answered with 304, or with 302 and no Location."""
+    told = []
+    for status in (302, 304):
+        image = bench.publish(f"library/test:v{status}")
+        odd = bench.registry.fault(reference=image.tag, status=status)
+        bench.fresh_store()
+        pull = bench.pull(image)
+        met(odd)
+        told.append(f"{status}: {'goes on' if pull.ok else 'an error'}")
+    assert_bounded(bench.registry)
+    bench.observe(", ".join(told))
+
+
+@case(
+    clause="RFC 6265: a client need not keep cookies",
+    level=Level.MAY,
+    catalogue=("redirect-cookie-gate",),
+)
+def test_gate_that_wants_a_cookie(bench: Bench) -> None:
+    """A login host sets a cookie and redirects back; without it, round again.
+
+    Load balancers with a login in front do that. A client without cookies leaves the
+    circle, soon.
+    """
+    registry, gate = bench.registry, bench.new_registry()
+    image = bench.publish()
+    back = gate.fault(
+        redirect=f"{registry.url}{{path}}",
+        status=302,
+        headers={"Set-Cookie": "session=1234; Path=/"},
+    )
+    registry.fault(
+        path="/v2/*",
+        when=lambda e: "session=1234" not in e.request_headers.get("Cookie"),
+        status=302,
+        redirect=f"{gate.url}{{path}}",
+    )
+    pull = bench.pull(image)
+    met(back)
+    assert_bounded(registry, limit=200)
+    bench.observe("keeps the cookie" if pull.ok else "leaves the circle")
+
+
+@case(
+    clause="RFC 9110 section 4.2.2: http and https are different origins",
+    level=Level.MAY,
+    needs={Feature.TLS, Feature.TOKEN_AUTH},
+    catalogue=("redirect-http-to-https-same-host-then-401",),
+)
+def test_registry_that_moves_to_https_and_wants_a_token(bench: Bench) -> None:
+    """An http registry redirects to https, where a challenge waits.
+
+    To answer it is safe: nothing leaves TLS. Yet it is another origin.
+    """
+    plain = bench.new_registry()
+    image = plain.publish("library/test:v1")
+    secure = bench.new_registry(auth=TokenAuth(), tls=True)
+    secure.add_image(image)
+    moved = plain.redirect("/v2/*", to=secure)
+    pull = bench.pull(image, ca=secure.ca_file)
+    met(moved)
+    asked = secure.journal.requests(path="/token")
+    bench.observe(
+        f"{'gets' if asked else 'gets no'} token; {'works' if pull.ok else 'fails'}"
+    )
+
+
+@case(
+    clause="practice (signed URLs are credentials); containerd TestRequestSanitize",
+    level=Level.MAY,
+    catalogue=("security-presigned-url-not-logged",),
+)
+def test_signature_of_a_url_is_not_in_the_error(bench: Bench) -> None:
+    """The store behind a redirect fails: is its signed URL in the client's words?
+
+    Logs are read by many, and the signature is good for everybody.
+    """
+    image = bench.publish()
+    store = bench.new_registry()
+    failing = store.fault(path="/v2/*", status=500)
+    to = f"{elsewhere(store)}?X-Amz-Signature=0123456789abcdef"
+    bench.registry.fault(method="GET", path="/blobs/*", redirect=to)
+    pull = bench.pull(image)
+    met(failing)
+    said = f"{pull.error} {pull.stderr} {pull.stdout}"
+    bench.observe("shows it" if "0123456789abcdef" in said else "does not show it")

@@ -11,7 +11,13 @@ import itertools
 from typing import TYPE_CHECKING, Final
 
 from conformance.case import Feature, Level, NotTestable, case
-from conformance.cases._wire import asked_anew, assert_bounded, assert_ok, met
+from conformance.cases._wire import (
+    asked_anew,
+    assert_bounded,
+    assert_none,
+    assert_ok,
+    met,
+)
 
 if TYPE_CHECKING:
     from conformance.bench import Bench
@@ -297,6 +303,146 @@ def test_resumption_starts_at_the_registry(bench: Bench) -> None:
     resumed = store.journal.requests(digest=layer.digest, range=True)
     assert resumed
     assert resumed[0].query != "ticket=0", "the old URL was used again"
+
+
+@case(
+    clause="RFC 9110 section 15.3.7.1: the server MUST generate Content-Range",
+    level=Level.REFERENCE,
+    needs={Feature.RESUME},
+    twin="resume.rest-of-a-cut-body-is-asked-for",
+    catalogue=("resume-206-no-content-range",),
+)
+def test_part_that_does_not_say_which_is_not_guessed(bench: Bench) -> None:
+    """A 206 without Content-Range could be any part: the pull fails, keeps nothing."""
+    image, layer = _publish(bench)
+    _cut(bench, layer)
+    bare = bench.registry.fault(
+        digest=layer.digest, range=True, remove_headers=["Content-Range"]
+    )
+    bench.must_reject(bench.pull(image), bare)
+    _assert_nothing_corrupt(bench)
+
+
+@case(
+    clause="RFC 9110 section 15.3.7: 206 answers a range request; section 14.2",
+    level=Level.MUST,
+    twin="verify.layer-intact",
+    catalogue=("resume-206-without-range",),
+)
+def test_part_that_was_not_asked_for_is_not_the_blob(bench: Bench) -> None:
+    """A GET without Range is answered with 206 and half of the blob.
+
+    A cache that mixes up its entries does that. The half is not kept for the whole;
+    a client may well ask for the rest.
+    """
+    image, layer = _publish(bench)
+    half = layer.size // 2
+    part = bench.registry.fault(
+        method="GET",
+        digest=layer.digest,
+        range=False,
+        change_status=206,
+        shorten=half,
+        content_range=f"bytes 0-{half - 1}/{layer.size}",
+    )
+    pull = bench.pull(image)
+    met(part)
+    _assert_nothing_corrupt(bench)
+    if pull.ok:
+        rest = bench.registry.journal.requests(digest=layer.digest, range=True)
+        assert rest, "half a layer was taken for all of it"
+
+
+@case(
+    clause="RFC 9110 section 15.3.7.2: a server MUST NOT generate a multipart response "
+    "to a request for a single range",
+    level=Level.SHOULD,
+    needs={Feature.RESUME},
+    twin="resume.rest-of-a-cut-body-is-asked-for",
+    critical=True,
+    catalogue=("resume-multipart-byteranges",),
+)
+def test_parts_in_an_envelope_are_not_appended(bench: Bench) -> None:
+    """The rest comes as multipart/byteranges, with lines of text around it.
+
+    Who does not look at the type appends the envelope to the blob.
+    """
+    image, layer = _publish(bench)
+    data = image.data[layer.digest]
+    _cut(bench, layer)
+    span = f"Content-Range: bytes {CUT}-{layer.size - 1}/{layer.size}".encode()
+    body = b"--EDGE\r\n" + span + b"\r\n\r\n" + data[CUT:] + b"\r\n--EDGE--\r\n"
+    wrapped = bench.registry.fault(
+        digest=layer.digest,
+        range=True,
+        status=206,
+        headers={"Content-Type": "multipart/byteranges; boundary=EDGE"},
+        body=body,
+    )
+    pull = bench.pull(image)
+    met(wrapped)
+    _assert_nothing_corrupt(bench)
+    if pull.ok:
+        assert asked_anew(bench.registry, layer.digest), "the envelope was taken"
+
+
+@case(
+    clause="RFC 9110 sections 14.2 and 12.5.3: a range is one of the encoded bytes",
+    level=Level.SHOULD,
+    needs={Feature.RESUME},
+    catalogue=("resume-identity-coding-only",),
+)
+def test_rest_is_asked_for_without_an_encoding(bench: Bench) -> None:
+    """Who asks for the rest of a blob does not offer to take it packed.
+
+    The bytes of a packed blob are others: a range of them does not fit.
+    """
+    image, layer = _publish(bench)
+    _cut(bench, layer)
+    bench.must_pull(image)
+    resumed = bench.registry.journal.requests(digest=layer.digest, range=True)
+    assert resumed, "the rest was never asked for"
+    for exchange in resumed:
+        offered = exchange.request_headers.get("Accept-Encoding")
+        assert offered in ("", "identity"), f"offered {offered} for a range"
+
+
+@case(
+    clause="containerd v1.5.18 remotes/docker/fetcher.go:159: Accept-Ranges cannot be "
+    "trusted",
+    level=Level.REFERENCE,
+    needs={Feature.RESUME},
+    catalogue=("resume-accept-ranges-lies",),
+)
+def test_rest_is_asked_for_though_nobody_offers_it(bench: Bench) -> None:
+    """A server that does not say ``Accept-Ranges: bytes`` may know ranges all the same.
+
+    Most registries say nothing.
+    """
+    image, layer = _publish(bench)
+    bench.registry.fault(path="/blobs/*", remove_headers=["Accept-Ranges"])
+    _cut(bench, layer)
+    bench.must_pull(image)
+    resumed = bench.registry.journal.requests(digest=layer.digest, range=True)
+    assert resumed, "the blob was asked for again from its beginning"
+
+
+@case(
+    clause="containerd v1.5.18 remotes/docker/fetcher.go:158: offset > 0",
+    level=Level.REFERENCE,
+    catalogue=("resume-range-zero-not-sent",),
+)
+def test_whole_blob_is_asked_for_without_a_range(bench: Bench) -> None:
+    """The first request for a blob has no Range: ``bytes=0-`` is another request.
+
+    Some stores behind registries do not cache the answers to ranges.
+    """
+    image, layer = _publish(bench)
+    bench.must_pull(image)
+    asked = bench.registry.journal.requests(method="GET", digest=layer.digest)
+    assert asked, "the layer was never asked for"
+    ranged = [e for e in asked if e.request_headers.get("Range")]
+    assert_none(ranged, "a range of the whole was asked for")
 
 
 def _publish(bench: Bench) -> tuple[Image, Descriptor]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from conformance.case import Feature, Level, case
+from conformance.cases._content import assert_nothing_false
 from conformance.cases._wire import assert_none, met
 from fakeregistry.tls import authority
 
 if TYPE_CHECKING:
     from conformance.bench import Bench
+
+HEAD: Final = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n{}\r\n"
 
 
 @case(
@@ -93,13 +96,23 @@ def test_closed_connection_is_followed_by_another(bench: Bench) -> None:
     clause="distribution-spec v1.1.1, Warnings: clients MUST NOT take any automated "
     "action based on the presence or contents of warnings",
     level=Level.MUST,
+    catalogue=("resolve-warning-header",),
 )
 def test_warning_changes_nothing(bench: Bench) -> None:
-    """A registry may warn its users in a header; the pull goes on as without it."""
+    """A registry may warn its users in a header; the pull goes on as without it.
+
+    No request is left out or sent besides.
+    """
+    image = bench.publish()
+    bench.must_pull(image)
+    without = sorted(bench.registry.journal.paths())
+    bench.fresh_store()
+    bench.registry.journal.clear()
     text = '299 - "This image is deprecated and will be removed soon."'
     warned = bench.registry.fault(path="/v2/*", headers={"Warning": text})
-    bench.must_pull(bench.publish())
+    bench.must_pull(image)
     assert warned.fired
+    assert sorted(bench.registry.journal.paths()) == without
 
 
 @case(
@@ -197,3 +210,152 @@ def test_connection_closed_while_idle_is_replaced(bench: Bench) -> None:
     gone = bench.registry.fault(path="/v2/*", hang_up=True)
     bench.must_pull(bench.publish(layers=2))
     assert gone.fired
+
+
+def _answer(*fields: str) -> bytes:
+    """Return the start of an answer, with header fields as they are given."""
+    return HEAD.format("".join(f"{field}\r\n" for field in fields)).encode("ascii")
+
+
+@case(
+    clause="RFC 9112 section 6.3, rule 5: multiple Content-Length values that differ "
+    "are an unrecoverable error",
+    level=Level.MUST,
+    twin="verify.layer-intact",
+    catalogue=("transport-conflicting-content-length",),
+)
+def test_two_lengths_are_none(bench: Bench) -> None:
+    """An answer with two different lengths is not used; both could be the lie.
+
+    Whoever takes one of them, and a proxy the other, can be made to take the end of
+    a body for the next answer.
+    """
+    image = bench.publish()
+    (layer,) = image.layers
+    lengths = f"Content-Length: {layer.size}", f"Content-Length: {layer.size + 9}"
+    body = image.data[layer.digest] + b"HTTP/1.1 "
+    torn = bench.registry.fault(
+        method="GET", digest=layer.digest, raw=_answer(*lengths) + body
+    )
+    bench.must_reject(bench.pull(image), torn)
+
+
+@case(
+    clause="RFC 9112 section 6.3, rule 3: Transfer-Encoding overrides Content-Length",
+    level=Level.SHOULD,
+    needs={Feature.CONTENT},
+    twin="verify.layer-intact",
+    critical=True,
+    catalogue=("transport-te-and-cl",),
+)
+def test_chunks_count_where_a_length_is_given_too(bench: Bench) -> None:
+    """With chunks and a length the chunks count, or the answer is refused.
+
+    The length is that of the chunked bytes here: who believes it keeps the chunks'
+    sizes as a part of the blob.
+    """
+    image = bench.publish()
+    (layer,) = image.layers
+    data = image.data[layer.digest]
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+    fields = "Transfer-Encoding: chunked", f"Content-Length: {len(body)}"
+    both = bench.registry.fault(
+        method="GET", digest=layer.digest, raw=_answer(*fields) + body
+    )
+    pull = bench.pull(image)
+    met(both)
+    assert_nothing_false(bench)
+    if pull.ok:
+        assert bench.stored({"content"}).intact(layer.digest), "the layer is missing"
+
+
+@case(
+    clause="RFC 9112 section 6.3, rule 1: a response to HEAD is terminated by the "
+    "first empty line",
+    level=Level.SHOULD,
+    twin="verify.layer-intact",
+    catalogue=("transport-head-with-body",),
+)
+def test_body_behind_a_head_is_no_answer(bench: Bench) -> None:
+    """Bytes that follow the answer to a HEAD are not the answer to what comes next.
+
+    They look like one: another image's manifest, whole and with its header.
+    """
+    image = bench.publish()
+    other = bench.publish("library/test:other", seed=1)
+    document = other.data[other.digest]
+    manifest = image.data[image.digest]
+    fields = [
+        "Content-Type: application/vnd.oci.image.manifest.v1+json",
+        f"Docker-Content-Digest: {image.digest}",
+    ]
+    answer = "\r\n".join(["HTTP/1.1 200 OK", *fields, ""])
+    smuggled = f"{answer}Content-Length: {len(document)}\r\n\r\n".encode() + document
+    head = f"{answer}Content-Length: {len(manifest)}\r\n\r\n".encode()
+    behind = bench.registry.fault(method="HEAD", raw=head + smuggled)
+    pull = bench.pull(image)
+    met(behind)
+    asked = bench.registry.journal.requests
+    astray = asked(digest=other.layers[0].digest)
+    assert_none(astray, "the bytes were taken for an answer")
+    assert pull.ok, f"the image is there; {pull}"
+    assert asked(digest=image.layers[0].digest)
+
+
+@case(
+    clause="safety (what is half there is not there)",
+    level=Level.SHOULD,
+    needs={Feature.CANCEL},
+    twin="verify.layer-intact",
+    critical=True,
+    catalogue=("transport-stalled-body",),
+)
+def test_pull_that_stands_still_can_be_ended(bench: Bench) -> None:
+    """A body stops in the middle and the connection stays open: the user gives up.
+
+    The client ends at once and keeps nothing false. How long it would wait by itself
+    is its own affair, and too long for a case.
+    """
+    image = bench.publish()
+    (layer,) = image.layers
+    stalled = bench.registry.fault(
+        method="GET", digest=layer.digest, stall=layer.size // 2
+    )
+    running = bench.start_pull(image)
+    bench.registry.journal.wait_for(method="GET", digest=layer.digest)
+    pull = running.cancel()
+    stalled.release()
+    assert not pull.ok, "the client reported success"
+    assert pull.reason in (None, "cancelled"), f"it did not end: {pull.reason}"
+    if bench.claims(Feature.CONTENT):
+        assert_nothing_false(bench)
+        assert not bench.stored({"content"}).has(layer.digest), "half a layer is kept"
+
+
+@case(
+    clause="RFC 9110 section 8.4: Content-Encoding names a coding that was applied",
+    level=Level.SHOULD,
+    needs={Feature.CONTENT},
+    twin="verify.layer-intact",
+    critical=True,
+    catalogue=("transport-bogus-content-encoding",),
+)
+def test_encoding_that_is_a_lie_does_no_harm(bench: Bench) -> None:
+    """``Content-Encoding: br`` on bytes that nobody has packed: an error, or ignored.
+
+    A layer that is kept has the bytes of its digest in any case.
+    """
+    image = bench.publish(compression="none")
+    (layer,) = image.layers
+    for coding in ("br", "gzip", "x-made-up"):
+        bench.fresh_store()
+        lie = bench.registry.fault(
+            method="GET", digest=layer.digest, headers={"Content-Encoding": coding}
+        )
+        pull = bench.pull(image)
+        met(lie)
+        assert_nothing_false(bench)
+        if pull.ok:
+            kept = bench.stored({"content"}).has(layer.digest)
+            assert kept, f"{coding}: success without the layer"
+        lie.remove()

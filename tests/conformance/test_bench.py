@@ -1,11 +1,14 @@
 """conformance/bench.py: what a case holds, tried with good and broken clients."""
 
 import shutil
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from conformance.bench import Pull, remove_tree
+from conformance.bench import Mirror, Pull, remove_tree
 from conformance.case import ClientDied, DeadlineMissed, Feature, NotTestable
+from conformance.client import Client, ClientInfo
 from fakeregistry import BasicAuth
 
 
@@ -221,3 +224,71 @@ def test_tree_with_folders_nobody_may_enter_is_removed(tmp_path, monkeypatch):
 
 def test_tree_that_is_not_there_is_removed_already(tmp_path):
     remove_tree(tmp_path / "nothing")
+
+
+class Asked:
+    """A client that keeps what it was asked, and asks a registry for something."""
+
+    def capabilities(self):
+        return {"name": "asked", "version": "1", "features": []}
+
+    def pull(self, request, on_cancel):
+        self.request = request
+        return {"ok": False}
+
+    def inspect(self, request):
+        return {}
+
+
+def asking(bench_of):
+    client = Asked()
+    info = ClientInfo(name="asked", kind="python")
+    return client, bench_of(Client(adapter=client, info=info))
+
+
+def test_mirrors_are_written_down_beside_the_store(bench_of):
+    client, bench = asking(bench_of)
+    image = bench.publish()
+    first, second = bench.new_registry(), bench.new_registry(tls=True)
+    mirrors = [
+        Mirror(registry=first, capabilities=["pull"], headers={"X-Key": "a"}),
+        second,
+    ]
+    bench.pull(image, mirrors=mirrors)
+    hosts = Path(client.request["hosts_dir"])
+    assert not hosts.is_relative_to(bench.root)
+    table = tomllib.loads((hosts / bench.registry.host / "hosts.toml").read_text())
+    assert table == {
+        "server": bench.registry.url,
+        "capabilities": ["pull", "resolve"],
+        "host": {
+            first.url: {"capabilities": ["pull"], "header": {"X-Key": "a"}},
+            second.url: {
+                "capabilities": ["pull", "resolve"],
+                "ca": str(second.ca_file),
+            },
+        },
+    }
+    bench.pull(image, mirrors=[first])
+    assert client.request["hosts_dir"] != str(hosts)
+    bench.pull(image)
+    assert client.request["hosts_dir"] is None
+
+
+def test_registry_of_another_name_is_the_cases(bench_of):
+    client, bench = asking(bench_of)
+    bench.publish()
+    bench.pull("registry.example/library/test:v1", mirrors=[bench.new_registry()])
+    file = Path(client.request["hosts_dir"]) / "registry.example" / "hosts.toml"
+    assert tomllib.loads(file.read_text())["server"] == bench.registry.url
+
+
+def test_refresh_token_goes_without_a_user(bench_of):
+    client, bench = asking(bench_of)
+    bench.new_registry(auth=BasicAuth("me", "secret"))
+    image = bench.publish()
+    token = "-".join(("refresh", "me"))
+    bench.pull(image, username="", password=token, plain_http=False)
+    told = client.request
+    assert (told["username"], told["password"]) == (None, token)
+    assert told["plain_http"] is False

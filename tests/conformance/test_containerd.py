@@ -133,6 +133,16 @@ def test_arguments_of_a_pull(tmp_path):
     ]
 
 
+def test_mirrors_and_refresh_tokens(tmp_path):
+    request = {"ref": "h:1/a:b", "root": str(tmp_path)}
+    hosts = str(tmp_path / "hosts")
+    told = _pull_arguments(request | {"hosts_dir": hosts, "password": "token"})
+    assert told == [
+        *("content", "fetch", "--hosts-dir", hosts),
+        *("--refresh", "token", "h:1/a:b"),
+    ]
+
+
 def test_a_limit_takes_the_other_command(tmp_path):
     request = {"ref": "h:1/a:b", "root": str(tmp_path), "max_concurrent_downloads": 2}
     assert _pull_arguments(request) == [

@@ -79,6 +79,7 @@ def described(tmp_path):
         file = tmp_path / "null.toml"
         file.write_text(
             f'name = "null"\nfeatures = {json.dumps(CLAIMED)}\npull = [{pull}]\n'
+            'env = { HOSTS = "{hosts_dir}" }\n'
             f"folders = {json.dumps(folders)}\n"
             '[result]\nkind = "dir"\npath = "{root}/images"\n'
         )

@@ -79,3 +79,9 @@ def test_hosts_folder_of_containerd(tmp_path, plain_http):
 def test_switches_are_what_is_true():
     request = {"plain_http": True, "all_platforms": False, "limit": 1, "ca": None}
     assert switches(request) == {"plain_http"}
+
+
+def test_hosts_folder_of_a_case_with_mirrors(tmp_path):
+    hosts = str(tmp_path / "given")
+    assert make_hosts_dir({"ref": "a:1/b:c", "hosts_dir": hosts}) == tmp_path / "given"
+    assert values(tmp_path, ["hosts_dir"], hosts_dir=hosts)["hosts_dir"] == hosts

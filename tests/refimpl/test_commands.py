@@ -324,8 +324,25 @@ OPTIONS = [
     ("--ca /dev/null", "--ca /dev/null: no such file"),
     ("--unpack", "--unpack: not built yet"),
     ("--snapshotter native", "--snapshotter: not built yet"),
-    ("--hosts-dir hosts", "--hosts-dir: not built yet"),
+    ("--hosts-dir missing", "--hosts-dir missing: no such folder"),
+    ("--hosts-dir /dev/null", "--hosts-dir /dev/null: no such folder"),
 ]
+
+
+def test_a_mirror_is_asked_first(registry, registry_factory, refpull, tmp_path):
+    image = registry.publish("hello:1")
+    mirror = registry_factory()
+    mirror.add_image(image)
+    folder = tmp_path / "hosts" / registry.host
+    folder.mkdir(parents=True)
+    (folder / "hosts.toml").write_text(f'[host."{mirror.url}"]\n')
+    status, _, err = refpull("pull", registry.ref(image), "--hosts-dir", folder.parent)
+    assert (status, err) == (0, "")
+    assert not len(registry.journal)
+    assert mirror.journal.requests(method="GET", digest=image.layers[0].digest)
+    (folder / "hosts.toml").write_text("[host]\nm = 1")
+    result = refpull("pull", registry.ref(image), "--hosts-dir", folder.parent)
+    check_failure(result, r'hosts\.toml: host\."m" must be a table')
 
 
 @pytest.mark.parametrize(("options", "said"), OPTIONS)

@@ -10,7 +10,7 @@ spec/auth/token.md for GET, oauth.md for POST):
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -31,6 +31,7 @@ from refimpl.remotes.docker.httpclient import (
 )
 
 __all__ = [
+    "USER_AGENT",
     "TokenOptions",
     "fetch_token",
     "fetch_token_with_oauth",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 CLIENT_ID: Final = "containerd-client"
+USER_AGENT: Final = "containerd/1.5.18+refimpl"
 
 # remotes/errors/errors.go:48.
 MAX_ERROR_BODY: Final = 64000
@@ -124,7 +126,7 @@ async def fetch_token_with_oauth(
         form["password"] = options.secret
     else:
         form |= {"grant_type": "refresh_token", "refresh_token": options.secret}
-    fields = httpx.Headers(headers)
+    fields = _fields(headers)
     fields["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
     request = Request.make(
         "POST",
@@ -139,7 +141,7 @@ async def fetch_token_with_oauth(
             raise ContainerdError(f"{request}: refusing to post credentials elsewhere")
 
     async with await follow(client, request, same_host_only) as response:
-        answer = await _token_response(response)
+        answer = await _token_response(response, "access_token", "scope")
     return _sendable(answer["access_token"])
 
 
@@ -152,25 +154,32 @@ async def fetch_token(
         ErrUnexpectedStatus: the server's answer is no success.
         ContainerdError: no token came.
     """
-    base, _, query = options.realm.partition("?")
+    base, _, query = options.realm.partition("#")[0].partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
     if options.service:
         pairs.append(("service", options.service))
     pairs += [("scope", scope) for scope in options.scopes or ()]
     pairs.sort(key=lambda pair: pair[0])
-    fields = httpx.Headers(headers)
+    fields = _fields(headers)
     if options.secret:
         login = f"{options.username}:{options.secret}".encode()
         fields["Authorization"] = f"Basic {b64encode(login).decode()}"
     url = f"{base}?{urlencode(pairs)}" if pairs else base
     request = Request.make("GET", url, headers=fields)
     async with await follow(client, request) as response:
-        answer = await _token_response(response)
+        answer = await _token_response(response, "token", "access_token")
     # The two names mean the same; Go prefers access_token (fetch.go:220).
     return _sendable(answer["access_token"] or answer["token"])
 
 
-async def _token_response(response: Response) -> dict[str, str]:
+def _fields(headers: httpx.Headers) -> httpx.Headers:
+    """Return the fields of a token request; there is always a User-Agent (:160)."""
+    fields = httpx.Headers(headers)
+    fields.setdefault("User-Agent", USER_AGENT)
+    return fields
+
+
+async def _token_response(response: Response, *texts: str) -> dict[str, str]:
     if not 200 <= response.status < 400:
         raise ErrUnexpectedStatus(
             response.status,
@@ -180,11 +189,16 @@ async def _token_response(response: Response) -> dict[str, str]:
     # DEVIATION D15: Go reads a token answer to its end, however far that is.
     body = await response.read(MAX_TOKEN_RESPONSE)
     with wrapped("unable to decode token response"):
-        return _decode_token(body)
+        return _decode_token(body, (*texts, "refresh_token"))
 
 
-def _decode_token(body: bytes) -> dict[str, str]:
-    """Decode an answer as Go decodes it into its struct (fetch.go:84, 155).
+def _decode_token(body: bytes, texts: Collection[str]) -> dict[str, str]:
+    """Decode an answer as Go decodes it into its struct (fetch.go:79, 142).
+
+    Args:
+        body: the answer.
+        texts: the members that are texts; what has no place in the struct counts
+            for nothing.
 
     Raises:
         ContainerdError: it is no JSON object, or a member has the wrong type. The
@@ -195,28 +209,26 @@ def _decode_token(body: bytes) -> dict[str, str]:
         document, _ = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
         raise ContainerdError("it is not JSON, or too long") from None
-    answer = {"token": "", "access_token": "", "refresh_token": "", "scope": ""}
+    answer = dict.fromkeys(texts, "")
     if not isinstance(document, Mapping | None):
         raise ContainerdError("it is not a JSON object")
     for key, value in (document or {}).items():
         name = key.lower()
-        if not _fits(name, value):
+        if not _fits(name, value, texts):
             raise ContainerdError(f"{name} has the wrong type")
         if name in answer and value is not None:
             answer[name] = value
     return answer
 
 
-def _fits(name: str, value: Any) -> bool:  # noqa: ANN401 - the JSON edge
+def _fits(name: str, value: Any, texts: Collection[str]) -> bool:  # noqa: ANN401 - the JSON edge
     if value is None:
         return True
     if name == "expires_in":
         return type(value) is int and -(2**63) <= value < 2**63
     if name == "issued_at":
         return isinstance(value, str) and _is_time(value)
-    if name in ("token", "access_token", "refresh_token", "scope"):
-        return isinstance(value, str)
-    return True
+    return isinstance(value, str) or name not in texts
 
 
 def _is_time(text: str) -> bool:

@@ -258,6 +258,9 @@ class HTTPClient:
         ca: a PEM file of the authorities to trust instead of the system's.
         tls: more than that about TLS.
         timeouts: how long to wait for a connection, and for the next byte.
+
+    Attributes:
+        tls: what it was given about TLS.
     """
 
     def __init__(
@@ -268,8 +271,21 @@ class HTTPClient:
         tls: TLSConfig | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
-        self._transport = transport or Transport(tls=tls or TLSConfig(ca=ca))
-        self._timeout = asdict(timeouts or Timeouts())
+        self.tls = tls or TLSConfig(ca=ca)
+        self._transport = transport or Transport(tls=self.tls)
+        self._timeouts = timeouts or Timeouts()
+        self._timeout = asdict(self._timeouts)
+        self._others: dict[TLSConfig, HTTPClient] = {}
+
+    def with_tls(self, tls: TLSConfig) -> "HTTPClient":
+        """Return a client that differs in its TLS files; it is closed with this one.
+
+        The same files give the same client, and so the same connections.
+        """
+        if tls == self.tls:
+            return self
+        made = HTTPClient(tls=tls, timeouts=self._timeouts)
+        return self._others.setdefault(tls, made)
 
     async def send(self, request: Request) -> Response:
         """Send a request and return its response, redirect or not.
@@ -311,6 +327,8 @@ class HTTPClient:
 
     async def aclose(self) -> None:
         """Close the idle connections."""
+        for other in self._others.values():
+            await other.aclose()
         await run_blocking(self._transport.close)
 
     async def __aenter__(self) -> Self:

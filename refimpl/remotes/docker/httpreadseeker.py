@@ -22,7 +22,7 @@ from refimpl.remotes.docker.httpclient import Response
 
 __all__ = ["MAX_RETRY", "HTTPReadSeeker"]
 
-# httpreadseeker.go:29: how often in a row a body may break off without a byte.
+# httpreadseeker.go:29: how often in a row a body may break off at one offset.
 MAX_RETRY: Final = 3
 
 Sink = Callable[[memoryview], int]
@@ -79,7 +79,9 @@ class HTTPReadSeeker:
             except ErrUnexpectedEOF as err:
                 self._drop_response()
                 broken = err
-                without_progress = 0 if self._offset > before else without_progress + 1
+                # The break that ends some progress counts too (:61, reset and :66).
+                progress = self._offset > before
+                without_progress = 1 if progress else without_progress + 1
                 if without_progress > MAX_RETRY:
                     raise
             else:

@@ -68,7 +68,7 @@ class RegistryHost:
     authorizer: "Authorizer | None" = None
 
     def is_proxy(self, refhost: str) -> bool:
-        """Tell whether the host stands in for another registry (registry.go:86)."""
+        """Tell whether the host stands in for another registry (registry.go:80)."""
         if refhost == self.host:
             return False
         return refhost != "docker.io" or self.host != "registry-1.docker.io"
@@ -124,7 +124,7 @@ def match_all_hosts(_host: str) -> bool:
 
 
 def match_localhost(host: str) -> bool:
-    """Match the names and addresses of this machine (registry.go:202).
+    """Match the names and addresses of this machine (registry.go:211).
 
     Raises:
         ErrInvalidArgument: it is no host, or a port is missing after the colon.

@@ -21,6 +21,7 @@ from refimpl.remotes.docker.httpclient import (
     Response,
     follow,
     merge_headers,
+    origin,
     parse_url,
     safe_url,
 )
@@ -30,6 +31,9 @@ __all__ = ["DockerBase", "RegistryRequest"]
 
 # resolver.go:562: the sixth answer is the last.
 MAX_RESPONSES = 6
+
+# What every request has; the fields of a host may set them too.
+_ORDINARY = frozenset({"accept", "range", "user-agent"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +136,11 @@ class RegistryRequest:
             await self._host.authorizer.authorize(request)
 
     async def _authorize_redirect(self, request: Request) -> None:
+        if origin(request.url) != origin(self._url):
+            # DEVIATION D62: Go takes a host's fields along to wherever it points, a
+            # key of its user's among them (net/http keeps back those it knows).
+            for name in self._host.header.keys() - _ORDINARY:
+                request.headers.pop(name, None)
         with wrapped("failed to authorize redirect"):
             await self._authorize(request)
 

@@ -25,11 +25,17 @@ from refimpl.errdefs import (
     wrapped,
 )
 from refimpl.gotext import quote
+from refimpl.remotes.docker.auth import USER_AGENT
 from refimpl.remotes.docker.authorizer import (
     Authorizer,
     Credentials,
     DockerAuthorizer,
     ErrInvalidAuthorization,
+)
+from refimpl.remotes.docker.config.hosts import (
+    HostOptions,
+    configure_hosts,
+    host_dir_from_root,
 )
 from refimpl.remotes.docker.fetcher import DockerFetcher
 from refimpl.remotes.docker.httpclient import (
@@ -49,13 +55,12 @@ from refimpl.remotes.docker.request import DockerBase
 from refimpl.remotes.docker.scope import with_repository_scope
 from refimpl.remotes.docker.signature import strip_signature
 from refimpl.remotes.docker.transport import Timeouts, TLSConfig
+from refimpl.workers import run_blocking
 
 __all__ = ["MAX_MANIFEST_SIZE", "DockerResolver", "ResolverOptions", "new_resolver"]
 
 # resolver.go:59; 1048 is not a slip of ours.
 MAX_MANIFEST_SIZE: Final = 4 * 1048 * 1048
-
-USER_AGENT: Final = "containerd/1.5.18+refimpl"
 
 _SCHEMA1: Final = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 _WEB_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
@@ -77,8 +82,10 @@ class ResolverOptions:
     """How registries are reached (resolver.go:76).
 
     Attributes:
-        hosts: names the hosts of a namespace; wins over ``host``, ``plain_http``,
-            ``authorizer`` and ``credentials``.
+        hosts: names the hosts of a namespace; wins over ``hosts_dir``, ``host``,
+            ``plain_http``, ``authorizer`` and ``credentials``. It may block.
+        hosts_dir: a folder of folders as in containerd's docs/hosts.md, which name
+            mirrors and certificates; wins over ``host`` and ``authorizer``.
         headers: fields to send with every request; ``Accept`` when resolving only.
         authorizer: answers challenges; by default Basic and Bearer.
         credentials: names user and secret for a host, which is asked only when that
@@ -93,6 +100,7 @@ class ResolverOptions:
     """
 
     hosts: RegistryHosts | None = None
+    hosts_dir: Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     authorizer: Authorizer | None = None
     credentials: Credentials | None = field(default=None, repr=False)
@@ -129,7 +137,20 @@ class DockerResolver:
         self._client = client
         self._header = httpx.Headers({"User-Agent": USER_AGENT, **options.headers})
         self._accept = self._header.pop("Accept", _ACCEPT)
-        self._hosts = options.hosts or self._default_hosts(options)
+        self._hosts = options.hosts or self._make_hosts(options)
+        # What reads files does so in a thread.
+        self._hosts_block = bool(options.hosts or options.hosts_dir)
+
+    def _make_hosts(self, options: ResolverOptions) -> RegistryHosts:
+        if options.hosts_dir is None:
+            return self._default_hosts(options)
+        host_options = HostOptions(
+            host_dir=host_dir_from_root(options.hosts_dir),
+            credentials=options.credentials,
+            plain_http=_plain_http(options),
+            headers=self._header,
+        )
+        return configure_hosts(self._client, host_options)
 
     def _default_hosts(self, options: ResolverOptions) -> RegistryHosts:
         authorizer = options.authorizer or DockerAuthorizer(
@@ -151,7 +172,7 @@ class DockerResolver:
             ErrUnexpectedStatus: a host answered with a failure.
             ContainerdError: the reference is none, or no host answered.
         """
-        base = self._base(ref)
+        base = await self._base(ref)
         spec = base.refspec
         if not spec.object:
             raise reference.ErrObjectRequired
@@ -191,15 +212,19 @@ class DockerResolver:
 
     async def fetcher(self, ref: str) -> DockerFetcher:
         """Return what fetches the content of a reference's repository (:386)."""
-        return DockerFetcher(self._base(ref))
+        return DockerFetcher(await self._base(ref))
 
-    def _base(self, ref: str) -> DockerBase:
+    async def _base(self, ref: str) -> DockerBase:
         spec = reference.parse(ref)
         host = spec.hostname
+        if self._hosts_block:
+            hosts = await run_blocking(self._hosts, host)
+        else:
+            hosts = self._hosts(host)
         return DockerBase(
             refspec=spec,
             repository=spec.locator.removeprefix(host + "/"),
-            hosts=self._hosts(host),
+            hosts=hosts,
             header=self._header,
             client=self._client,
         )
@@ -249,6 +274,8 @@ class _Lookup:
             self._check_status(host, path, response)
             size = response.content_length
             media_type = _manifest_media_type(response)
+            # DEVIATION D63: Go keeps the digest of a host whose manifest it rejects,
+            # and gives it the next host's size and type.
             dgst = self.dgst or _trusted_digest(response, size)
         if not dgst or size == -1:
             media_type, dgst, size = await self._get(host, path, accept, dgst)

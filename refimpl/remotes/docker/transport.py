@@ -74,14 +74,16 @@ class TLSConfig:
 
     Attributes:
         ca: a PEM file of the authorities to trust instead of the system's.
-        certificate: a PEM file with our certificate.
-        key: a PEM file with its key, where that is another file.
+        also: PEM files of authorities to trust besides those.
+        client_pairs: PEM files with a certificate of ours and its key; None says
+            that both are in one file. Of several keys of one kind (RSA, say) the
+            last counts: OpenSSL keeps no more.
         insecure_skip_verify: trust anybody.
     """
 
     ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+    also: tuple[Path, ...] = ()
+    client_pairs: tuple[tuple[Path, Path | None], ...] = ()
     insecure_skip_verify: bool = False
 
     def context(self) -> ssl.SSLContext:
@@ -90,22 +92,31 @@ class TLSConfig:
         Raises:
             ErrInvalidArgument: a file cannot be read or is no PEM file.
         """
+        files = [self.ca] if self.ca else []
+        files += [*self.also, *(certificate for certificate, _ in self.client_pairs)]
         try:
-            authorities = self.ca.read_text("ascii") if self.ca else None
             return _context(
-                authorities, self.certificate, self.key, self.insecure_skip_verify
+                _pem(self.ca) if self.ca else None,
+                tuple(map(_pem, self.also)),
+                self.client_pairs,
+                self.insecure_skip_verify,
             )
         except (OSError, ValueError) as err:
-            name = self.ca or self.certificate
+            names = ", ".join(map(str, files))
             reason = getattr(err, "strerror", None) or err
-            raise ErrInvalidArgument(f"TLS files of {name}: {reason}") from err
+            raise ErrInvalidArgument(f"TLS files of {names}: {reason}") from err
+
+
+def _pem(file: Path) -> str:
+    # Bundles have comments in any language; a certificate itself is ASCII.
+    return file.read_text("ascii", errors="ignore")
 
 
 @lru_cache(maxsize=64)
 def _context(
     authorities: str | None,
-    certificate: Path | None,
-    key: Path | None,
+    more: tuple[str, ...],
+    client_pairs: tuple[tuple[Path, Path | None], ...],
     insecure: bool,  # noqa: FBT001 - part of the key of the cache
 ) -> ssl.SSLContext:
     """Make a context. The system's authorities take 40 ms to load, a file's none."""
@@ -118,7 +129,9 @@ def _context(
         context.load_verify_locations(cadata=authorities)
     else:
         context.load_default_certs()
-    if certificate is not None:
+    for text in more:
+        context.load_verify_locations(cadata=text)
+    for certificate, key in client_pairs:
         context.load_cert_chain(certificate, key)
     return context
 

@@ -207,3 +207,28 @@ def test_scopes_are_split_at_blanks_and_each_is_kept_once():
     parameters = {"realm": "https://a/", "scope": "b a  b"}
     challenge = Challenge(AuthenticationScheme.BEARER, parameters)
     assert generate_token_options(challenge).scopes == ("b", "a")
+
+
+async def test_members_that_have_no_place_count_for_nothing(serve, answer):
+    """An answer to a GET has no scope (fetch.go:142), one to a POST no token (:79)."""
+    odd = {"access_token": "t", "scope": ["a"], "token": "x"}
+    server = serve(lambda seen: answer(200, body=json.dumps(odd).encode()))
+    async with HTTPClient() as client:
+        wanted = options(server, secret="")
+        assert await fetch_token(client, httpx.Headers(), wanted) == "t"
+        with pytest.raises(ContainerdError, match="scope has the wrong type"):
+            await fetch_token_with_oauth(client, httpx.Headers(), options(server))
+    odd |= {"scope": "a", "token": ["x"]}
+    async with HTTPClient() as client:
+        got = await fetch_token_with_oauth(client, httpx.Headers(), options(server))
+        assert got == "t"
+
+
+async def test_a_fragment_of_a_realm_stays_at_home(serve, answer):
+    server = serve(lambda seen: answer(200, body=b'{"token": "t"}'))
+    wanted = TokenOptions(realm=f"{server.url}/token?a=b#part", service="s")
+    async with HTTPClient() as client:
+        assert await fetch_token(client, httpx.Headers(), wanted) == "t"
+    [seen] = server.requests
+    assert seen.target == "/token?a=b&service=s"
+    assert seen.headers["user-agent"] == "containerd/1.5.18+refimpl"

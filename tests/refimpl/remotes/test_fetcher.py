@@ -19,6 +19,7 @@ from refimpl.remotes.docker import (
     ResolverOptions,
     new_resolver,
 )
+from refimpl.remotes.docker.fetcher import MAX_URLS
 
 pytestmark = pytest.mark.anyio
 
@@ -205,9 +206,12 @@ async def test_what_is_no_digest_is_not_asked_for(serve, text):
     assert server.requests == []
 
 
-def with_urls(*urls):
+FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+
+
+def with_urls(*urls, media_type=FOREIGN):
     return Descriptor(
-        media_type=LAYER.media_type, digest=LAYER.digest, size=LAYER.size, urls=urls
+        media_type=media_type, digest=LAYER.digest, size=LAYER.size, urls=urls
     )
 
 
@@ -226,18 +230,72 @@ async def test_urls_come_first_and_get_no_credentials(serve, answer):
     assert not {"authorization", "cookie"} & set(seen.headers)
 
 
-async def test_after_a_url_without_it_the_registry_is_asked(serve, answer):
-    other, server = serve(), serve(lambda seen: answer(200, body=BODY))
-    assert await fetch(ref(server), with_urls(f"{other.url}/x")) == BODY
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
+async def test_after_urls_that_do_not_help_the_registry_is_asked(serve, answer, status):
+    """Deviation D64; Go goes on after 404 only."""
+    other = serve(lambda seen: answer(status))
+    server = serve(lambda seen: answer(200, body=BODY))
+    gone = "http://127.0.0.1:1/"
+    assert await fetch(ref(server), with_urls(gone, f"{other.url}/x")) == BODY
     assert len(other.requests) == 1
 
 
-async def test_a_url_that_fails_is_fatal_and_does_not_show_its_query(serve, answer):
+async def test_a_foreign_layer_without_urls_is_the_registrys(serve, answer):
+    server = serve(lambda seen: answer(200, body=BODY))
+    assert await fetch(ref(server), with_urls()) == BODY
+    missing = serve()
+    with pytest.raises(ErrNotFound, match=r"^could not fetch content descriptor"):
+        await fetch(ref(missing), with_urls())
+
+
+async def test_what_is_nowhere_is_said_without_the_query(serve, answer):
     other, server = serve(lambda seen: answer(401)), serve()
-    with pytest.raises(ErrUnexpectedStatus, match="401") as info:
+    with pytest.raises(ErrNotFound, match="from remote") as info:
         await fetch(ref(server), with_urls(f"{other.url}/x?sig=secret"))
+    assert f"{other.url}/x: 401 Unauthorized" in message(info.value)
     assert "secret" not in message(info.value)
-    assert (len(other.requests), server.requests) == (1, [])
+    assert len(other.requests) == len(server.requests) == 1
+
+
+async def test_not_all_of_very_many_urls_are_asked(serve, answer):
+    other, server = serve(), serve(lambda seen: answer(200, body=BODY))
+    urls = [f"{other.url}/{number}" for number in range(1000)]
+    assert await fetch(ref(server), with_urls(*urls)) == BODY
+    assert len(other.requests) == MAX_URLS
+
+
+async def test_urls_of_what_the_registry_has_are_left_alone(serve, answer):
+    """Deviation D64: an image's author does not send its users' clients about."""
+    other = serve(lambda seen: answer(200, body=BODY))
+    server = serve(lambda seen: answer(200, body=BODY))
+    desc = with_urls(f"{other.url}/x", media_type=LAYER.media_type)
+    assert await fetch(ref(server), desc) == BODY
+    assert other.requests == []
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_urls_stand_in_for_what_the_registry_lacks(serve, answer, status):
+    """It may say so itself; when it fails, that is another matter."""
+    other = serve(lambda seen: answer(200, body=BODY))
+    server = serve(lambda seen: answer(status))
+    desc = with_urls(f"{other.url}/x", media_type=LAYER.media_type)
+    if status == 404:
+        assert await fetch(ref(server), desc) == BODY
+        return
+    with pytest.raises(ErrUnexpectedStatus, match="500"):
+        await fetch(ref(server), desc)
+    assert other.requests == []
+
+
+async def test_what_is_trusted_for_the_registry_is_not_for_urls(tls_registry, serve):
+    """http.DefaultClient asks them (fetcher.go:71): --ca is no help there."""
+    tls_registry.put_blob("library/hello", BODY)
+    desc = with_urls(f"{tls_registry.url}/v2/library/hello/blobs/{LAYER.digest}")
+    options = ResolverOptions(ca=tls_registry.ca_file)
+    server = serve()
+    with pytest.raises(ContainerdError, match="certificate"):
+        await fetch(ref(server), desc, options)
+    assert not len(tls_registry.journal)
 
 
 async def test_a_media_type_cannot_add_headers(serve, answer):

@@ -230,3 +230,11 @@ async def test_a_client_that_was_given_stays_open(serve, answer):
 def test_credentials_do_not_show():
     shown = repr(ResolverOptions(credentials=lambda host: ("me", "pw")))
     assert "lambda" not in shown
+
+
+async def test_a_rejected_manifest_has_no_say_in_the_next_hosts(serve, answer):
+    """Deviation D63."""
+    lie = {"Docker-Content-Digest": f"sha256:{'1' * 64}", "Content-Length": "5000000"}
+    first, second = serve(lambda seen: answer(200, lie)), serve(manifest(answer))
+    _, desc = await resolve("example.org/a/b:v1", mirrored(first, second))
+    assert (desc.digest, desc.size) == (DIGEST, 19)
