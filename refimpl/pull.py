@@ -162,7 +162,9 @@ def _image_handler(
     )
 
     async def convert(desc: Descriptor) -> Descriptor:
-        return await convert_manifest(store, desc) if is_convertible else desc
+        if is_convertible:
+            desc = await convert_manifest(store, desc)
+        return desc
 
     return handler, convert
 
