@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from refimpl import images
+    from refimpl.snapshots import Info
     from refimpl.stores.content import ReaderAt
 
 __all__ = [
@@ -37,7 +38,8 @@ __all__ = [
     "list_content",
     "list_images",
     "list_leases",
-    "not_built",
+    "list_snapshots",
+    "mount_path",
     "print_error",
     "pull",
     "remove_image",
@@ -83,11 +85,6 @@ def image_json(image: images.Image) -> dict[str, Any]:
     }
 
 
-async def not_built(args: argparse.Namespace) -> None:
-    """Refuse a command that a later version brings."""
-    raise ErrNotImplemented(f"snapshots in {args.root}: not built yet")
-
-
 async def pull(args: argparse.Namespace) -> None:
     """Pull an image: Client.Pull, or Client.Fetch for several platforms."""
     _refuse_unbuilt(args)
@@ -96,12 +93,16 @@ async def pull(args: argparse.Namespace) -> None:
         raise ErrInvalidArgument(
             "--platform: name one, or add --all-platforms to keep several"
         )
+    if args.snapshotter and not args.unpack:
+        raise ErrInvalidArgument("--snapshotter: add --unpack, or nothing is unpacked")
     context = RemoteContext(
         platforms=args.platform,
         all_metadata=args.all_metadata,
         max_concurrent_downloads=args.max_concurrent_downloads,
         labels=_labels(args.label),
         convert_schema1=not args.no_schema1,
+        unpack=args.unpack,
+        snapshotter=args.snapshotter or "",
     )
     async with (
         new_resolver(_resolver_options(args)) as resolver,
@@ -124,7 +125,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _refuse_unbuilt(args: argparse.Namespace) -> None:
-    for option in ("unpack", "snapshotter", "hosts_dir", "trace"):
+    for option in ("hosts_dir", "trace"):
         if getattr(args, option):
             flag = "--" + option.replace("_", "-")
             raise ErrNotImplemented(f"{flag}: not built yet; pull without it")
@@ -281,6 +282,39 @@ async def remove_lease(args: argparse.Namespace) -> None:
         await manager.delete(found)
     if args.json:
         _print_json({"removed": args.id})
+
+
+async def list_snapshots(args: argparse.Namespace) -> None:
+    """List the snapshots of the namespace."""
+    async with _client(args) as client:
+        snapshots = await client.snapshot_service().walk()
+    if args.json:
+        _print_json([snapshot_json(info) for info in snapshots])
+    else:
+        _print_rows((info.name, info.parent, info.kind) for info in snapshots)
+
+
+def snapshot_json(info: Info) -> dict[str, Any]:
+    """Return a snapshot as ``refpull --json`` prints it."""
+    return {
+        "key": info.name,
+        "parent": info.parent,
+        "kind": str(info.kind),
+        "labels": dict(info.labels),
+    }
+
+
+async def mount_path(args: argparse.Namespace) -> None:
+    """Print the folder that holds a snapshot's files.
+
+    Of a committed snapshot, it is to be read only: others are made from it.
+    """
+    async with _client(args) as client:
+        path = (await client.snapshot_service().root(args.key)).absolute()
+    if args.json:
+        _print_json({"key": args.key, "path": str(path)})
+    else:
+        _print_rows([(path,)])
 
 
 async def collect_garbage(args: argparse.Namespace) -> None:

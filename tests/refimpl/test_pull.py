@@ -148,9 +148,9 @@ async def test_schema1_is_refused_before_anything_is_fetched(registry, client):
     [
         (RemoteContext(platforms=("linux/amd64", "linux/arm64")), ContainerdError),
         (RemoteContext(platforms=("nonsense",)), ErrInvalidArgument),
-        (RemoteContext(unpack=True), ErrNotImplemented),
+        (RemoteContext(unpack=True, snapshotter="overlayfs"), ErrNotFound),
     ],
-    ids=["several platforms", "an unknown platform", "unpack"],
+    ids=["several platforms", "an unknown platform", "an unknown snapshotter"],
 )
 async def test_an_option_that_cannot_be_met_is_refused_first(
     registry, client, context, kind

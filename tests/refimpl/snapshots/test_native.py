@@ -1,6 +1,5 @@
-"""snapshots/native/native.go, storage/bolt.go: folders, rows, and what a crash leaves."""
+"""snapshots/native/native.go, storage/bolt.go: folders, rows and crashes."""
 
-import os
 import sqlite3
 from pathlib import Path
 
@@ -258,7 +257,7 @@ async def test_rows_and_names_are_one_to_one(tx):
 
 async def test_nothing_is_left_open(tmp_path):
     def open_files():
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     before = open_files()
     async with await DB.open(tmp_path / "other") as db:

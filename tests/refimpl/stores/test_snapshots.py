@@ -117,8 +117,8 @@ async def test_only_committed_snapshots_are_parents(snapshotter):
         await snapshotter.prepare("top", "active")
     with pytest.raises(ErrNotFound, match="parent snapshot gone does not exist"):
         await snapshotter.view("top", "gone")
+    await committed(snapshotter, "base")
     with pytest.raises(ErrFailedPrecondition, match="is not active"):
-        await committed(snapshotter, "base")
         await snapshotter.commit("again", "base")
     assert await names(snapshotter) == ["active", "base"]
 
