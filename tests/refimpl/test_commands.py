@@ -470,7 +470,8 @@ def test_a_failure_is_an_object_with_json(refpull, words, kind):
 
 def test_an_image_is_unpacked_into_snapshots(registry, refpull, as_json):
     image = registry.publish(
-        "hello:1", layers=[files_layer({"a": b"1", "b": b"1"}), files_layer({"a": b"2"})]
+        "hello:1",
+        layers=[files_layer({"a": b"1", "b": b"1"}), files_layer({"a": b"2"})],
     )
     status, _, err = refpull("pull", registry.ref(image), "--unpack")
     assert (status, err) == (0, "")

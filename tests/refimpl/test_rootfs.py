@@ -127,9 +127,7 @@ async def test_one_layer_upon_those_that_are_there(client, layers):
 async def test_one_layer_without_those_below(client, layers):
     snapshotter, applier = client.snapshot_service(), client.diff_service()
     with pytest.raises(ErrNotFound, match="parent snapshot sha256:"):
-        await apply_layer(
-            layers[1], [layers[0].diff.digest], snapshotter, applier
-        )
+        await apply_layer(layers[1], [layers[0].diff.digest], snapshotter, applier)
     assert await names(client) == {}
 
 
@@ -322,7 +320,7 @@ async def test_a_configuration_that_does_not_fit(registry, client, rootfs, said)
     _, found = await pulled(registry, client, layers=1, config={"rootfs": rootfs})
     with pytest.raises(ContainerdError, match=said) as caught:
         await found.unpack()
-    about_type = "layers" in said and "type" in said or "tree" in said
+    about_type = ("layers" in said and "type" in said) or "tree" in said
     assert isinstance(caught.value, ErrInvalidArgument) == about_type
     assert await names(client) == {}
 
