@@ -76,13 +76,15 @@ class Options(TypedDict, total=False):
 
     ``username`` and ``password`` are those of the registry unless given; an
     empty user name means that none are given to the client. ``ca`` is the
-    file of whom to trust: the registry's authority unless given.
+    file of whom to trust: the registry's authority unless given. ``unpack`` asks for
+    a root file system, too (Feature.UNPACK).
     """
 
     digest: bool
     platform: str | None
     all_platforms: bool
     all_metadata: bool
+    unpack: bool
     limit: int | None
     username: str | None
     password: str | None
@@ -321,6 +323,7 @@ class Bench:
             "platform": options.get("platform"),
             "all_platforms": options.get("all_platforms", False),
             "all_metadata": options.get("all_metadata", False),
+            "unpack": options.get("unpack", False),
             "max_concurrent_downloads": options.get("limit"),
             "plain_http": registry.ca_file is None,
             "ca": None if ca is None else str(ca),
