@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from conformance.case import Feature, NotTestable
-from conformance.cases._content import must_refuse
+from conformance.cases._content import assert_nothing_false
 from fakeregistry.layers import Compression, Layer, tar_layer
 
 if TYPE_CHECKING:
@@ -121,14 +121,20 @@ def try_unpack(bench: Bench, what: Image) -> tuple[Pull, Path | None]:
 
 
 def must_not_unpack(bench: Bench, what: Image, *reached: Fault) -> Pull:
-    """Hold that the client fails, records nothing and finishes no file system.
+    """Hold that the client fails, and finishes no root file system.
 
-    Snapshots of layers below the one that is wrong may stay.
+    Snapshots of layers below the one that is wrong may stay, and so may a record of
+    what was pulled: it is for the files that this is about.
     """
-    pull = must_refuse(bench, what, *reached, unpack=True)
+    pull = bench.pull(what, unpack=True)
+    if not reached and not bench.registry.journal.requests(
+        path="/manifests/*", status=200
+    ):
+        raise NotTestable(f"the client never asked for the manifest; {pull}")
+    bench.must_reject(pull, *reached)
+    assert_nothing_false(bench)
     count = len([s for s in _snapshots(bench) if s.kind in {"", "Committed"}])
-    wanted = len(what.layers)
-    if count >= wanted:
+    if count >= len(what.layers):
         raise AssertionError(f"the pull failed, yet {count} layers were unpacked")
     return pull
 

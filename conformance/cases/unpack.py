@@ -13,7 +13,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from conformance.case import Feature, Level, case
-from conformance.cases._content import IMAGE
+from conformance.cases._content import IMAGE, assert_no_record
 from conformance.cases._rootfs import (
     LAYER,
     UNPACKS,
@@ -198,6 +198,24 @@ def test_bytes_after_the_archive_count(bench: Bench) -> None:
     packed = gzip.compress(archive + b"after the end" * 99, mtime=0)
     wrong = Layer(data=packed, diff_id=digest_of(archive))
     must_not_unpack(bench, image_of(bench, wrong))
+
+
+@case(
+    clause="containerd v1.5.18 pull.go:98",
+    level=Level.REFERENCE,
+    needs=UNPACKS | {Feature.IMAGE_RECORD},
+    twin="unpack.image-is-unpacked",
+    catalogue=("unpack-diffid-mismatch",),
+)
+def test_image_that_cannot_be_unpacked_is_not_recorded(bench: Bench) -> None:
+    """A pull that unpacks records the image last, when all of it has worked.
+
+    Who finds the record may start the image.
+    """
+    said = _says(digest_of(b"another archive"))
+    image = image_of(bench, files_layer({"a": b"base"}), config=said)
+    must_not_unpack(bench, image)
+    assert_no_record(bench, image)
 
 
 @case(

@@ -227,7 +227,7 @@ async def test_a_snapshotter_that_fails_is_not_taken_for_an_empty_one(client, la
 
 async def test_cancelling_removes_what_was_begun(client, layers):
     class Slow:
-        async def apply(self, _desc, _mounts, *, options):
+        async def apply(self, desc, mounts, *, options=None):
             assert options == ApplyOptions()
             begun.set()
             await anyio.sleep_forever()

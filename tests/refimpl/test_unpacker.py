@@ -379,19 +379,25 @@ async def wrapped_handler(client, handler, context=UNPACK):
 
 
 async def test_layers_are_kept_from_the_walk(client):
-    config = Descriptor(media_type=images.MEDIA_TYPE_IMAGE_CONFIG, digest="c")
-    layer = Descriptor(media_type=images.MEDIA_TYPE_IMAGE_LAYER_GZIP, digest="l")
-    other = Descriptor(media_type="text/plain", digest="o")
+    config = Descriptor(media_type=images.MEDIA_TYPE_IMAGE_CONFIG, digest=Digest("c"))
+    layer = Descriptor(
+        media_type=images.MEDIA_TYPE_IMAGE_LAYER_GZIP, digest=Digest("l")
+    )
+    other = Descriptor(media_type="text/plain", digest=Digest("o"))
 
     async def handler(_desc):
         return (config, layer, other, layer)
 
     async with wrapped_handler(client, handler) as (unpacker, handle):
-        manifest = Descriptor(media_type=images.MEDIA_TYPE_IMAGE_MANIFEST, digest="m")
+        manifest = Descriptor(
+            media_type=images.MEDIA_TYPE_IMAGE_MANIFEST, digest=Digest("m")
+        )
         assert await handle(manifest) == (config, other)
         assert await handle(other) == (config, layer, other, layer)
         # A configuration of a manifest that was never seen
-        unknown = Descriptor(media_type=images.MEDIA_TYPE_IMAGE_CONFIG, digest="x")
+        unknown = Descriptor(
+            media_type=images.MEDIA_TYPE_IMAGE_CONFIG, digest=Digest("x")
+        )
         await handle(unknown)
     assert unpacker.unpacks == 0
 

@@ -325,6 +325,7 @@ async def test_a_legacy_image_is_unpacked(case, client):
     assert set(layers) <= set(out["content_after_gc"])
     snapshots = await client.snapshot_service().walk()
     assert [str(info.kind) for info in snapshots] == ["Committed"] * len(layers)
+    assert play.image is not None
     assert await play.image.is_unpacked()
     assert out["returned"] == case["output"]["images"][0]
 

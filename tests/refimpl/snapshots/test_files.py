@@ -213,7 +213,7 @@ async def test_every_way_of_copying_gives_the_same_bytes(
         raise OSError(errno.EOPNOTSUPP, "not supported")
 
     if way != "clone":
-        monkeypatch.setattr(files.fcntl, "ioctl", unable)
+        monkeypatch.setattr("fcntl.ioctl", unable)
     if way == "by hand":
         monkeypatch.setattr(os, "copy_file_range", unable)
     monkeypatch.setattr(files, "_CHUNK", 1 << 16)
@@ -236,7 +236,7 @@ async def test_a_file_system_without_holes(source, target, monkeypatch):
 
     (source / "file").write_bytes(b"content" * 1000)
     monkeypatch.setattr(os, "lseek", unable)
-    monkeypatch.setattr(files.fcntl, "ioctl", unable)
+    monkeypatch.setattr("fcntl.ioctl", unable)
     assert await copied(target, source) == described(source)
 
 
@@ -249,7 +249,7 @@ async def test_an_error_of_the_disk_is_one(source, target, monkeypatch, call):
         raise OSError(errno.ENOTTY, "not supported")
 
     (source / "file").write_bytes(b"content")
-    monkeypatch.setattr(files.fcntl, "ioctl", broken if call == "ioctl" else unable)
+    monkeypatch.setattr("fcntl.ioctl", broken if call == "ioctl" else unable)
     monkeypatch.setattr(os, "copy_file_range", broken)
     with pytest.raises(OSError, match="input/output error"):
         await copied(target, source)
@@ -260,7 +260,7 @@ async def test_a_file_that_shrinks_meanwhile_ends(source, target, monkeypatch):
         raise OSError(errno.ENOTTY, "not supported")
 
     (source / "file").write_bytes(b"content")
-    monkeypatch.setattr(files.fcntl, "ioctl", unable)
+    monkeypatch.setattr("fcntl.ioctl", unable)
     monkeypatch.setattr(os, "copy_file_range", lambda *_: 0)
     await copied(target, source)
     assert (target / "file").stat().st_size == len(b"content")
@@ -291,7 +291,7 @@ async def test_copying_can_be_cancelled(source, target, monkeypatch):
         anyio.from_thread.run_sync(begun.set)
         return plain(args[0], args[1], 1, *args[3:])
 
-    monkeypatch.setattr(files.fcntl, "ioctl", unable)
+    monkeypatch.setattr("fcntl.ioctl", unable)
     monkeypatch.setattr(os, "copy_file_range", slowly)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_blocking, copy_dir, target, source)
