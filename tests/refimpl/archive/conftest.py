@@ -63,7 +63,11 @@ class Entry:
 
 def named(name):
     """Return a folder or a file that holds its name."""
-    return Entry(name, "dir") if name.endswith("/") else Entry(name, data=name.encode())
+    return (
+        Entry(name, "dir")
+        if name.endswith("/")
+        else Entry(name, data=os.fsencode(name))
+    )
 
 
 @pytest.fixture
@@ -130,6 +134,13 @@ import anyio
 from refimpl import archive
 from refimpl.workers import run_blocking
 
+# What is imported late may lie where the user cannot read.
+anyio.run(run_blocking, os.getpid)
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+assert os.geteuid() != 0
 os.umask(0o077)
 root, warnings = Path(sys.argv[1]), []
 options = archive.ApplyOptions(warn=warnings.append)
@@ -137,7 +148,7 @@ for data in json.loads(sys.stdin.readline()):
     source = io.BytesIO(bytes.fromhex(data))
     anyio.run(run_blocking, partial(archive.apply, root, source, options=options))
 print(json.dumps(warnings))
-"""
+""".replace("NOBODY", str(NOBODY))
 
 
 @pytest.fixture
@@ -157,7 +168,6 @@ def apply_as_user(user_root):
     """Apply layers in a process of an ordinary user; return the warnings."""
 
     def apply(*layers):
-        who = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         done = subprocess.run(
             [sys.executable, "-c", USER_SCRIPT, str(user_root)],
             input=json.dumps([data.hex() for data in layers]),
@@ -165,12 +175,7 @@ def apply_as_user(user_root):
             text=True,
             timeout=60,
             check=False,
-            cwd="/",
-            env={"PYTHONPATH": os.pathsep.join(sys.path)},
-            **(who if os.geteuid() == 0 else {}),
         )
-        if "Permission denied" in done.stderr and "import" in done.stderr:
-            pytest.skip("an ordinary user cannot read this Python or these sources")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
