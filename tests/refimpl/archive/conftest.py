@@ -45,7 +45,7 @@ class Entry:
     gid: int = os.getegid()
     mtime: float = MTIME
     device: tuple[int, int] = (0, 0)
-    pax: dict | None = None
+    pax: dict[str, str] | None = None
 
     def member(self):
         member = tarfile.TarInfo(self.name)

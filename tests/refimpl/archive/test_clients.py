@@ -34,7 +34,8 @@ def run(*command, **options):
 
 def describe(folder):
     """Return everything that two trees have in common if they are the same."""
-    found, links = {}, {}
+    found: dict[str, object] = {}
+    links: dict[int, str] = {}
     for path in sorted(folder.rglob("*")):
         name, status = str(path.relative_to(folder)), path.lstat()
         mode, content = status.st_mode, None

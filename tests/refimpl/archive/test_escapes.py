@@ -242,6 +242,7 @@ def test_links_that_lead_in_circles(attack, entry):
     assert isinstance(attack(spiral), ErrTooManyLinks | OSError)
 
 
+@pytest.mark.slow
 def test_255_links_are_followed(attack, entry, root):
     chain = [entry(f"l{i}", "symlink", link=f"l{i + 1}") for i in range(256)]
     assert attack([entry("l256", "dir"), *chain, "l1/x"]) is None
@@ -249,6 +250,7 @@ def test_255_links_are_followed(attack, entry, root):
     assert isinstance(attack([*chain, "l0/x"]), ErrTooManyLinks)
 
 
+@pytest.mark.slow
 def test_links_to_deep_folders_take_a_bounded_number_of_steps(attack, entry):
     deep = "/".join("d" * 300)
     links = [

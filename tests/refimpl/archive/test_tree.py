@@ -108,6 +108,7 @@ def deep(count):
     return ["/".join(["d"] * (i + 1)) for i in range(count)]
 
 
+@pytest.mark.slow
 def test_folders_nest_as_deep_as_paths_are_long(apply, layer, entry, root):
     """And all of them go again, with few files open at a time."""
     count = (4095 - len(str(root)) - 1) // 2
@@ -123,7 +124,7 @@ def test_nested_opaque_markers_list_each_folder_once(
     apply, layer, entry, monkeypatch, direction
 ):
     """D41: GHSA-rp3h-jf77-q9p4, time that grew with the square of their number."""
-    listed = []
+    listed: list[str] = []
     monkeypatch.setattr(tree, "os", Counting(listed))
     folders = [entry(name, "dir") for name in deep(60)]
     markers = [name + "/.wh..wh..opq" for name in deep(60)][::direction]

@@ -52,7 +52,7 @@ def endless(taken):
 
 
 def test_nobody_reads_further_ahead_than_there_is_room():
-    taken = []
+    taken: list[int] = []
     before = threading.active_count()
     with Pipeline(endless(taken), parallel=True) as stream:
         assert stream.read(10) == b"x" * 10
