@@ -11,5 +11,6 @@ from refimpl.archive.compression import BinaryReader
 from refimpl.archive.errors import ErrInvalidArchive
 from refimpl.archive.options import ApplyOptions
 from refimpl.archive.tar import apply
+from refimpl.archive.tree import remove_all
 
-__all__ = ["ApplyOptions", "BinaryReader", "ErrInvalidArchive", "apply"]
+__all__ = ["ApplyOptions", "BinaryReader", "ErrInvalidArchive", "apply", "remove_all"]

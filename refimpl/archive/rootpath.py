@@ -38,6 +38,8 @@ _MAX_STEPS: Final = 1 << 14
 _MAX_PATH: Final = 4095
 _MAX_OPEN: Final = 64
 
+_NOT_PLAIN: Final = (b"", b".", b"..")
+
 _WALK: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -126,7 +128,7 @@ class Root:
             return self._root
         found = self._folders.pop(name, None)
         if found is None:
-            found = self._walk(clean(name), create=create)
+            found = self._find(name, create=create)
             if len(self._folders) >= _MAX_OPEN:
                 os.close(self._folders.pop(next(iter(self._folders))).fd)
         self._folders[name] = found
@@ -143,42 +145,50 @@ class Root:
         self.forget()
         os.close(self._root.fd)
 
-    def _walk(self, parts: list[bytes], *, create: bool) -> Folder:
+    def _find(self, name: bytes, *, create: bool) -> Folder:
+        """Walk to a folder, from the one that it is in if that is open."""
+        outer, _, base = name.rpartition(b"/")
+        start = self._folders.get(outer)
+        if start is None or base in _NOT_PLAIN:
+            return self._walk(self._root, name.split(b"/"), create=create)
+        return self._walk(start, [base], create=create)
+
+    def _walk(self, start: Folder, parts: list[bytes], *, create: bool) -> Folder:
         """Open one folder after another; a link begins again with its target."""
         pending, links, steps = parts[::-1], 0, 0
-        path: list[bytes] = []
-        room = self._room
-        fd = os.dup(self._root.fd)
+        path, fd = start.path, os.dup(start.fd)
         try:
             while pending:
                 base, steps = pending.pop(), steps + 1
-                room -= len(base) + 1
-                if room < 0:
-                    raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-                path.append(base)
-                child = self._enter(fd, base, path, create=create)
-                if child is None:
+                if base in (b"", b"."):
+                    continue
+                if base == b"..":
+                    onward = path.rpartition(b"/")[0]
+                else:
+                    inner = join(path, base)
+                    child = self._enter(fd, base, inner, create=create)
+                    if child is not None:
+                        os.close(fd)
+                        fd, path = child, inner
+                        continue
                     links += 1
-                    if links > _MAX_LINKS or steps > _MAX_STEPS:
-                        raise ErrTooManyLinks
-                    target = os.readlink(base, dir_fd=fd)
-                    if not target.startswith(b"/"):
-                        target = b"/".join([*path[:-1], target])
-                    pending += clean(target)[::-1]
-                    path, room, child = [], self._room, os.dup(self._root.fd)
+                    onward = _target(os.readlink(base, dir_fd=fd), path)
+                if links > _MAX_LINKS or steps > _MAX_STEPS:
+                    raise ErrTooManyLinks
+                pending += onward.split(b"/")[::-1]
                 os.close(fd)
-                fd = child
+                path, fd = b"", os.dup(self._root.fd)
         except BaseException:
             os.close(fd)
             raise
-        return Folder(fd, b"/".join(path))
+        return Folder(fd, path)
 
-    def _enter(
-        self, fd: int, base: bytes, path: list[bytes], *, create: bool
-    ) -> int | None:
+    def _enter(self, fd: int, base: bytes, path: bytes, *, create: bool) -> int | None:
         """Open a folder in a folder, or return None if it is a link."""
+        if len(path) > self._room:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         if self._widen is not None:
-            self._widen(fd, base, b"/".join(path))
+            self._widen(fd, base, path)
         try:
             return os.open(base, _WALK, dir_fd=fd)
         except NotADirectoryError:
@@ -195,6 +205,11 @@ class Root:
             os.close(child)
             raise
         return child
+
+
+def _target(target: bytes, path: bytes) -> bytes:
+    """Return where a link in a folder leads to; Go shortens what is relative."""
+    return target if target.startswith(b"/") else b"/".join(clean(join(path, target)))
 
 
 def make_folder(base: bytes, folder: int) -> int:

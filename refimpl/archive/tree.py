@@ -8,14 +8,14 @@ import errno
 import os
 import stat
 from collections.abc import Container
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from refimpl.archive.rootpath import Folder, Root, chmod_at, join, open_folder
 
-__all__ = ["Times", "Tree"]
+__all__ = ["Times", "Tree", "remove_all"]
 
 # Access and modification, in nanoseconds since 1970.
 Times = tuple[int, int]
@@ -70,17 +70,16 @@ class Tree:
         return mode | _OWNER
 
     def finish(self) -> None:
-        """Give the folders their times and modes, the innermost first."""
+        """Give the folders their times, and modes to the innermost first."""
         # DEVIATION D46: containerd looks the folders up again by name and touches
         # what has come in their place, or fails where nothing has (tar.go:303).
-        for path in sorted(self._times.keys() | self._modes.keys(), reverse=True):
+        for path, times in sorted(self._times.items()):
             name, _, base = path.rpartition(b"/")
-            folder = self.root.folder(name)
-            if times := self._times.get(path):
-                os.utime(base, ns=times, dir_fd=folder.fd, follow_symlinks=False)
-            mode = self._modes.get(path)
-            if mode is not None:
-                chmod_at(base, mode, folder.fd)
+            fd = self.root.folder(name).fd
+            os.utime(base, ns=times, dir_fd=fd, follow_symlinks=False)
+        for path, mode in sorted(self._modes.items(), reverse=True):
+            name, _, base = path.rpartition(b"/")
+            chmod_at(base, mode, self.root.folder(name).fd)
 
     def close(self) -> None:
         """Close all folders."""
@@ -202,6 +201,16 @@ class Tree:
         """A folder is gone: nothing is left to be done to it."""
         self._times.pop(path, None)
         self._modes.pop(path, None)
+
+
+def remove_all(path: Path) -> None:
+    """Remove a path and all that is below it: Go's os.RemoveAll. Blocks.
+
+    However deep folders nest, where shutil.rmtree exceeds Python's own stack; and
+    whatever their modes, as long as they are the user's own.
+    """
+    with closing(Tree(path.parent, privileged=os.geteuid() == 0)) as tree:
+        tree.remove(tree.root.folder(b""), os.fsencode(path.name))
 
 
 def _leave(fd: int, identity: tuple[int, int]) -> int:

@@ -65,7 +65,9 @@ async def get_diff_id(store: Store, desc: Descriptor) -> Digest:
     try:
         await store.update(info, "labels")
     except ContainerdError as err:
-        _log.warning("failed to set %s label for %s: %s", UNCOMPRESSED, digest, err)
+        _log.warning(
+            "failed to set %s label for %s: %s", UNCOMPRESSED, desc.digest, err
+        )
     return digest
 
 
