@@ -182,7 +182,9 @@ class Unpacker:
         self, layer: _Layer, labels: dict[str, str]
     ) -> tuple[str, Sequence[Mount]] | None:
         """Prepare a snapshot, unless somebody else has made it (unpacker.go:167)."""
-        for tries_left in reversed(range(_PREPARE_TRIES)):
+        tries = 0
+        while True:
+            tries += 1
             key = unpack_key(random_id(), layer.name)
             try:
                 return key, await self._snapshotter.prepare(
@@ -191,13 +193,12 @@ class Unpacker:
             except ErrAlreadyExists as err:
                 if await exists(self._snapshotter, layer.name):
                     return None
-                if not tries_left:
+                if tries == _PREPARE_TRIES:
                     err.add_note("unable to prepare extraction snapshot")
                     raise
             except Exception as err:
                 err.add_note(f"failed to prepare extraction snapshot {quote(key)}")
                 raise
-        return None
 
     async def _extract(self, layer: _Layer, mounts: Sequence[Mount]) -> None:
         """Extract a layer and check what was inside (unpacker.go:236)."""
