@@ -194,7 +194,7 @@ async def test_what_is_closed_to_its_owner_is_copied_all_the_same(
     (source / "secret").chmod(0)
     (source / "closed").chmod(0)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    await copied(target, source)
+    await run_blocking(copy_dir, target, source)
     for folder in (source, target):
         assert stat.S_IMODE((folder / "closed").stat().st_mode) == 0
         assert stat.S_IMODE((folder / "secret").stat().st_mode) == 0
