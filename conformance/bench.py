@@ -97,13 +97,15 @@ class Options(TypedDict, total=False):
     that this is a refresh token. ``ca`` is the file of whom to trust: the
     registry's authority unless given. ``mirrors`` (Feature.MIRRORS) are to be
     asked before the registry, in their order. ``plain_http`` tells the client
-    that it may use http: where the registry does, unless given.
+    that it may use http: where the registry does, unless given. ``unpack`` asks for
+    a root file system, too (Feature.UNPACK).
     """
 
     digest: bool
     platform: str | None
     all_platforms: bool
     all_metadata: bool
+    unpack: bool
     limit: int | None
     username: str | None
     password: str | None
@@ -345,6 +347,7 @@ class Bench:
             "platform": options.get("platform"),
             "all_platforms": options.get("all_platforms", False),
             "all_metadata": options.get("all_metadata", False),
+            "unpack": options.get("unpack", False),
             "max_concurrent_downloads": options.get("limit"),
             "plain_http": options.get("plain_http", registry.ca_file is None),
             "ca": None if ca is None else str(ca),

@@ -80,7 +80,7 @@ class StoredLease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSnapshot:
-    """A file system made of layers."""
+    """A file system made of layers; ``path`` is the folder that has its files."""
 
     key: str
     parent: str = ""
@@ -106,6 +106,16 @@ class Stored:
     def has(self, digest: str) -> bool:
         """Whether bytes are kept under this digest, right or wrong."""
         return digest in (self.content or {})
+
+    def root_file_system(self) -> StoredSnapshot | None:
+        """Return the snapshot with all layers of the only image that was unpacked.
+
+        It is finished, and no other one was made from it. None if there is none.
+        """
+        finished = [s for s in self.snapshots or () if s.kind in {"", "Committed"}]
+        parents = {snapshot.parent for snapshot in finished}
+        tops = [snapshot for snapshot in finished if snapshot.key not in parents]
+        return tops[0] if len(tops) == 1 else None
 
     def intact(self, digest: str) -> bool:
         """Whether the bytes kept under this digest are the right ones."""

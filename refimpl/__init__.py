@@ -33,7 +33,7 @@ from refimpl.errdefs import (
     HandlerSignal,
     message,
 )
-from refimpl.image import Image
+from refimpl.image import Image, UnpackConfig
 from refimpl.remotes.docker import ResolverOptions, new_resolver
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "Platform",
     "RemoteContext",
     "ResolverOptions",
+    "UnpackConfig",
     "message",
     "new_resolver",
 ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio.from_thread import start_blocking_portal
 
 from refimpl.client import Client, RemoteContext
-from refimpl.commands import image_json
+from refimpl.commands import image_json, snapshot_json
 from refimpl.errdefs import message
 from refimpl.evaluate import evaluate
 from refimpl.remotes.docker import ResolverOptions, new_resolver
@@ -50,8 +50,10 @@ FEATURES = (
     "reference",
     "resume",
     "schema1",
+    "snapshots",
     "tls",
     "token-auth",
+    "unpack",
 )
 
 
@@ -195,6 +197,7 @@ def _remote_context(request: Mapping[str, Any]) -> RemoteContext:
         convert_schema1=True,
         max_concurrent_downloads=request.get("max_concurrent_downloads") or 0,
         labels=request.get("labels") or {},
+        unpack=bool(request.get("unpack")),
     )
 
 
@@ -239,11 +242,20 @@ async def _leases(client: Client) -> list[Json]:
     ]
 
 
+async def _snapshots(client: Client) -> list[Json]:
+    snapshotter = client.snapshot_service()
+    return [
+        {**snapshot_json(info), "path": str(await snapshotter.root(info.name))}
+        for info in await snapshotter.walk()
+    ]
+
+
 _PARTS: Final[_Readers] = {
     "images": _images,
     "content": _content,
     "ingests": _ingests,
     "leases": _leases,
+    "snapshots": _snapshots,
 }
 
 

@@ -131,8 +131,12 @@ def _add_pull(verbs: argparse._SubParsersAction[_Parser]) -> None:
         metavar="N",
         help="at most N downloads at once (default: no limit)",
     )
-    pull.add_argument("--unpack", action="store_true", help="not built yet")
-    pull.add_argument("--snapshotter", choices=["native"], help="not built yet")
+    pull.add_argument(
+        "--unpack", action="store_true", help="extract the layers into snapshots"
+    )
+    pull.add_argument(
+        "--snapshotter", choices=["native"], help="which one unpacks (native)"
+    )
     pull.add_argument(
         "--label", action="append", default=[], metavar="K=V", help="label the image"
     )
@@ -196,7 +200,9 @@ def _add_leases(verbs: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_snapshots(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    group = _group(verbs, "snapshots", "snapshots (not built yet)")
-    _leaf(group, "ls", commands.not_built, "not built yet")
-    mount_path = _leaf(group, "mount-path", commands.not_built, "not built yet")
+    group = _group(verbs, "snapshots", "unpacked layers")
+    _leaf(group, "ls", commands.list_snapshots, "list snapshots")
+    mount_path = _leaf(
+        group, "mount-path", commands.mount_path, "print the folder of a snapshot"
+    )
     mount_path.add_argument("key", metavar="KEY")

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 
+from refimpl.differ import DiffService
 from refimpl.errdefs import (
     ContainerdError,
     ErrFailedPrecondition,
     ErrNotImplemented,
     wrapped,
 )
-from refimpl.platforms import ALL, any_, default, parse
+from refimpl.image import UnpackConfig
+from refimpl.platforms import ALL, any_, default, default_spec, normalize, parse
 from refimpl.pull import create_new_image, fetch, pull
 from refimpl.remotes.docker import ResolverOptions, new_resolver
 from refimpl.remotes.docker.schema1 import MAX_LAYER_SIZE
@@ -36,14 +38,21 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from refimpl import images
-    from refimpl.descriptor import Descriptor
+    from refimpl.descriptor import Descriptor, Platform
+    from refimpl.digest import Digest
     from refimpl.image import Image
     from refimpl.platforms import MatchComparer
     from refimpl.remotes import Resolver
+    from refimpl.rootfs import Applier
     from refimpl.stores import content
     from refimpl.stores import images as image_stores
+    from refimpl.stores.snapshots import MetadataSnapshotter
 
 __all__ = ["Client", "RemoteContext"]
+
+# snapshotter_default_unix.go:23 says native, too; on Linux it is overlayfs, which
+# takes a mount.
+DEFAULT_SNAPSHOTTER: Final = "native"
 
 # How long a lease lasts whose owner does not come back (lease.go:41).
 LEASE_EXPIRATION: Final = timedelta(hours=24)
@@ -60,7 +69,9 @@ class RemoteContext:
         platforms: names as in ``linux/arm/v7``. One for ``pull``, any number for
             ``fetch``.
         unpack: extract the layers into a snapshotter.
-        snapshotter: the name of that snapshotter.
+        unpack_config: how to extract them.
+        snapshotter: the name of that snapshotter; empty takes the default.
+        snapshotter_labels: labels of the snapshots.
         labels: labels of the image record.
         base_handlers: run on every descriptor before anything is fetched.
         handler_wrapper: wraps the whole chain of handlers.
@@ -78,7 +89,9 @@ class RemoteContext:
     platform_matcher: MatchComparer | None = None
     platforms: Sequence[str] = ()
     unpack: bool = False
+    unpack_config: UnpackConfig = field(default_factory=UnpackConfig)
     snapshotter: str = ""
+    snapshotter_labels: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     base_handlers: Sequence[images.Handler] = ()
     handler_wrapper: Callable[[images.Handler], images.Handler] | None = None
@@ -150,6 +163,38 @@ class Client:
     def leases_service(self) -> leases.Manager:
         """Return the manager of leases."""
         return self.db.lease_manager(self.namespace)
+
+    def resolve_snapshotter_name(self, name: str) -> str:
+        """Return the name of a snapshotter: the default, if none is given."""
+        return name or DEFAULT_SNAPSHOTTER
+
+    def snapshot_service(self, name: str = "") -> MetadataSnapshotter:
+        """Return a snapshotter; without a name, the default.
+
+        Raises:
+            ErrNotFound: there is no such snapshotter.
+        """
+        return self.db.snapshotter(self.namespace, self.resolve_snapshotter_name(name))
+
+    def diff_service(self) -> Applier:
+        """Return what extracts layers."""
+        return DiffService(self.content_store())
+
+    def check_snapshotter_support(
+        self, name: str, platform: Platform, config: Digest
+    ) -> None:
+        """Check that a snapshotter is for an image's platform (image.go:431).
+
+        Raises:
+            ContainerdError: it is not: each is for the machine's own.
+        """
+        wanted = normalize(platform)
+        if not any_(default_spec()).match(wanted):
+            raise ContainerdError(
+                f"snapshotter {name} does not support platform "
+                f"{{{wanted.architecture} {wanted.os} {wanted.os_version} [] "
+                f"{wanted.variant}}} for image {config}"
+            )
 
     def resolver(self, remote_context: RemoteContext) -> Resolver:
         """Return the resolver to use: the context's, else the client's own."""

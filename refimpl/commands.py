@@ -14,7 +14,6 @@ from refimpl.errdefs import (
     ContainerdError,
     ErrInvalidArgument,
     ErrNotFound,
-    ErrNotImplemented,
     message,
     wrapped,
 )
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from refimpl import images
+    from refimpl.snapshots import Info
     from refimpl.stores.content import ReaderAt
 
 __all__ = [
@@ -42,7 +42,8 @@ __all__ = [
     "list_content",
     "list_images",
     "list_leases",
-    "not_built",
+    "list_snapshots",
+    "mount_path",
     "print_error",
     "pull",
     "remove_image",
@@ -89,25 +90,23 @@ def image_json(image: images.Image) -> dict[str, Any]:
     }
 
 
-async def not_built(args: argparse.Namespace) -> None:
-    """Refuse a command that a later version brings."""
-    raise ErrNotImplemented(f"snapshots in {args.root}: not built yet")
-
-
 async def pull(args: argparse.Namespace) -> None:
     """Pull an image: Client.Pull, or Client.Fetch for several platforms."""
-    _refuse_unbuilt(args)
     _check_reference(args.ref)
     if len(args.platform) > 1 and not args.all_platforms:
         raise ErrInvalidArgument(
             "--platform: name one, or add --all-platforms to keep several"
         )
+    if args.snapshotter and not args.unpack:
+        raise ErrInvalidArgument("--snapshotter: add --unpack, or nothing is unpacked")
     context = RemoteContext(
         platforms=args.platform,
         all_metadata=args.all_metadata,
         max_concurrent_downloads=args.max_concurrent_downloads,
         labels=_labels(args.label),
         convert_schema1=not args.no_schema1,
+        unpack=args.unpack,
+        snapshotter=args.snapshotter or "",
     )
     trace = None if args.trace is None else _begin_trace(args.trace, args.ref)
     async with (
@@ -175,13 +174,6 @@ async def show_trace(args: argparse.Namespace) -> None:
 def _is_terminal(stream: TextIO | None) -> bool:
     """Say whether a stream is a terminal; None is one that was closed at start."""
     return stream is not None and stream.isatty()
-
-
-def _refuse_unbuilt(args: argparse.Namespace) -> None:
-    for option in ("unpack", "snapshotter"):
-        if getattr(args, option):
-            flag = "--" + option.replace("_", "-")
-            raise ErrNotImplemented(f"{flag}: not built yet; pull without it")
 
 
 def _check_reference(ref: str) -> None:
@@ -338,6 +330,39 @@ async def remove_lease(args: argparse.Namespace) -> None:
         await manager.delete(found)
     if args.json:
         _print_json({"removed": args.id})
+
+
+async def list_snapshots(args: argparse.Namespace) -> None:
+    """List the snapshots of the namespace."""
+    async with _client(args) as client:
+        snapshots = await client.snapshot_service().walk()
+    if args.json:
+        _print_json([snapshot_json(info) for info in snapshots])
+    else:
+        _print_rows((info.name, info.parent, info.kind) for info in snapshots)
+
+
+def snapshot_json(info: Info) -> dict[str, Any]:
+    """Return a snapshot as ``refpull --json`` prints it."""
+    return {
+        "key": info.name,
+        "parent": info.parent,
+        "kind": str(info.kind),
+        "labels": dict(info.labels),
+    }
+
+
+async def mount_path(args: argparse.Namespace) -> None:
+    """Print the folder that holds a snapshot's files.
+
+    Of a committed snapshot, it is to be read only: others are made from it.
+    """
+    async with _client(args) as client:
+        path = (await client.snapshot_service().root(args.key)).absolute()
+    if args.json:
+        _print_json({"key": args.key, "path": str(path)})
+    else:
+        _print_rows([(path,)])
 
 
 async def collect_garbage(args: argparse.Namespace) -> None:

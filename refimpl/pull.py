@@ -10,6 +10,7 @@ handlers and walks the descriptors; :func:`create_new_image` writes the record.
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,9 @@ from refimpl.errdefs import (
     ContainerdError,
     ErrAlreadyExists,
     ErrNotFound,
-    ErrNotImplemented,
     wrapped,
 )
+from refimpl.errgroup import errgroup
 from refimpl.image import Image
 from refimpl.platforms import ALL, only, parse
 from refimpl.remotes import fetch_handler, filter_manifest_by_platform_handler
@@ -32,9 +33,10 @@ from refimpl.remotes.docker import (
     convert_manifest,
     schema1,
 )
+from refimpl.unpacker import Unpacker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from refimpl.client import Client, RemoteContext
     from refimpl.descriptor import Descriptor
@@ -53,20 +55,28 @@ async def pull(client: Client, ref: str, remote_context: RemoteContext) -> Image
     Returns the image as it was recorded.
 
     Raises:
-        ErrNotImplemented: the context asks to unpack, which is not built yet.
         ContainerdError: several platforms were named, or any step failed; the
-            class says why, and no image was recorded.
+            class says why. No image was recorded, unless it is the unpacking of a
+            recorded one that failed.
     """
     platform = one_platform(client, remote_context)
     pull_ctx = replace(remote_context, platform_matcher=platform)
-    if pull_ctx.unpack:
-        raise ErrNotImplemented("unpack: images are pulled but not unpacked yet")
 
     async with client.with_lease():
-        img = await fetch(client, pull_ctx, ref, limit=1)
-        img = await create_new_image(client, img)
+        async with _unpacking(client, pull_ctx) as (pull_ctx, unpacker):
+            img = await fetch(client, pull_ctx, ref, limit=1)
+        # The unpacker downloads layers, too: the record waits until it has ended
 
-    return Image(client=client, metadata=img, platform=platform)
+        img = await create_new_image(client, img)
+        image = Image(client=client, metadata=img, platform=platform)
+
+        if unpacker is not None and not unpacker.unpacks:
+            # Nothing was unpacked on the way: schema1 images are not
+            name = pull_ctx.snapshotter
+            with wrapped(f"failed to unpack image on snapshotter {name}"):
+                await image.unpack(name, pull_ctx.unpack_config)
+
+    return image
 
 
 def one_platform(client: Client, pull_ctx: RemoteContext) -> MatchComparer:
@@ -78,6 +88,29 @@ def one_platform(client: Client, pull_ctx: RemoteContext) -> MatchComparer:
         return client.platform
     with wrapped(f"invalid platform {pull_ctx.platforms[0]}"):
         return only(parse(pull_ctx.platforms[0]))
+
+
+@asynccontextmanager
+async def _unpacking(
+    client: Client, pull_ctx: RemoteContext
+) -> AsyncIterator[tuple[RemoteContext, Unpacker | None]]:
+    """Unpack what the body fetches, if that is wanted (pull.go:69).
+
+    On exit, all that was begun has ended; an error of the body wins.
+    """
+    if not pull_ctx.unpack:
+        yield pull_ctx, None
+        return
+    with wrapped("create unpacker"):
+        unpacker = Unpacker(client, pull_ctx)
+    async with errgroup() as unpack_eg:
+        unpack_wrapper = unpacker.handler_wrapper(unpack_eg)
+        wrapper = pull_ctx.handler_wrapper
+
+        def wrap(handler: images.Handler) -> images.Handler:
+            return unpack_wrapper(wrapper(handler) if wrapper else handler)
+
+        yield replace(pull_ctx, handler_wrapper=wrap), unpacker
 
 
 async def fetch(

@@ -2,17 +2,19 @@
 
 ``ctr content fetch`` is what pulls: it fetches content and writes the image
 record, as ``ctr images pull`` does, but unpacks nothing, which is faster and needs
-no mounts. It has no ``--max-concurrent-downloads``; a request that sets a limit
-goes through ``ctr images pull`` with the native snapshotter. Neither calls
-client.Pull (cmd/ctr/commands/images/pull.go:96 calls content.Fetch and unpacks
-afterwards), so that --all-metadata has an effect here that it lacks there.
+no mounts. It has no ``--max-concurrent-downloads``; a request that sets a limit or
+wants the image unpacked goes through ``ctr images pull`` with the native snapshotter.
+Neither calls client.Pull (cmd/ctr/commands/images/pull.go:96 calls content.Fetch and
+unpacks afterwards), so that --all-metadata has an effect here that it lacks there.
 
 Every root is a namespace of its own in one daemon (conformance/adapters/daemon.py).
 Records are read with ctr; blobs and ingests from the content store's folder, where
-bytes can be hashed and sizes are exact.
+bytes can be hashed and sizes are exact; root file systems from the native
+snapshotter's, where a view shows them.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -35,10 +37,12 @@ __all__ = ["ContainerdAdapter"]
 
 #: How long a command that asks no registry may take.
 QUICK: Final = 30.0
+_SNAPSHOTS: Final = ("snapshots", "--snapshotter", "native")
 _LISTS: Final = {
     "images": ("images", "ls"),
     "content": ("content", "ls"),
     "leases": ("leases", "ls"),
+    "snapshots": (*_SNAPSHOTS, "ls"),
 }
 
 
@@ -53,7 +57,7 @@ class ContainerdAdapter:
         *("all-metadata", "all-platforms", "basic-auth", "cancel", "content"),
         *("digest-ref", "gc", "image-record", "ingests", "labels", "leases"),
         *("limit", "mirrors", "plain-http", "platform", "reference", "resume"),
-        *("schema1", "tls", "token-auth"),
+        *("schema1", "snapshots", "tls", "token-auth", "unpack"),
     )
 
     def __init__(self) -> None:
@@ -125,6 +129,8 @@ class ContainerdAdapter:
             answer["content"] = [self._blob(row) for row in tables["content"]]
         if "leases" in tables:
             answer["leases"] = [_lease(row) for row in tables["leases"]]
+        if "snapshots" in tables:
+            answer["snapshots"] = self._read_snapshots(root, tables["snapshots"])
         if "ingests" in wanted:
             answer["ingests"] = list(self._ingests(root))
         return answer
@@ -172,6 +178,25 @@ class ContainerdAdapter:
             "path": str(path),
         }
 
+    def _read_snapshots(self, root: str, rows: list[dict[str, str]]) -> list[Json]:
+        """Return all snapshots, with the folder of those that have all layers."""
+        parents = {row.get("PARENT", "") for row in rows}
+        found = []
+        for row in rows:
+            key, kind = row["KEY"], row.get("KIND", "")
+            made = {"key": key, "parent": row.get("PARENT", ""), "kind": kind}
+            if kind == "Committed" and key not in parents:
+                made["path"] = self._view(root, key)
+            found.append(made)
+        return found
+
+    def _view(self, root: str, key: str) -> str:
+        """Return the folder that a view of a snapshot shows, and forget the view."""
+        view = (*_SNAPSHOTS, "view", "--mounts", f"view of {key}", key)
+        (mount,) = json.loads(self._run(root, *view))
+        self._run(root, *_SNAPSHOTS, "rm", f"view of {key}")
+        return str(mount["Source"])
+
     def _blob_path(self, digest: str) -> Path:
         algorithm, _, encoded = digest.partition(":")
         return self._content / "blobs" / algorithm / encoded
@@ -203,19 +228,16 @@ class ContainerdAdapter:
 def _pull_arguments(request: Json) -> Sequence[str]:
     limit = request.get("max_concurrent_downloads")
     arguments = ["content", "fetch"]
-    if limit:
+    if limit or request.get("unpack"):
         arguments = ["images", "pull", "--snapshotter", "native"]
+    if limit:
         arguments += ["--max-concurrent-downloads", str(limit)]
     if request.get("plain_http"):
         arguments.append("--plain-http")
     if request.get("ca") or request.get("hosts_dir"):
         # On a loopback host only a hosts.toml makes ctr speak TLS.
         arguments += ["--hosts-dir", str(make_hosts_dir(request))]
-    if request.get("username"):
-        password = request.get("password") or ""
-        arguments += ["--user", f"{request['username']}:{password}"]
-    elif request.get("password"):
-        arguments += ["--refresh", request["password"]]
+    arguments += _credentials(request)
     if request.get("platform"):
         arguments += ["--platform", request["platform"]]
     for switch in ("all_platforms", "all_metadata"):
@@ -224,6 +246,13 @@ def _pull_arguments(request: Json) -> Sequence[str]:
     for key, value in (request.get("labels") or {}).items():
         arguments += ["--label", f"{key}={value}"]
     return [*arguments, request["ref"]]
+
+
+def _credentials(request: Json) -> Sequence[str]:
+    username, password = request.get("username"), request.get("password") or ""
+    if username:
+        return ["--user", f"{username}:{password}"]
+    return ["--refresh", password] if password else []
 
 
 def _checked(arguments: Sequence[str], ended: Ended) -> Ended:

@@ -45,6 +45,7 @@ __all__ = [
     "Availability",
     "check",
     "config",
+    "config_file",
     "manifest",
     "platforms",
     "rootfs",
@@ -130,11 +131,18 @@ async def _fits(
         return True
     if desc.platform is not None:
         return platform.match(desc.platform)
-    file = await _read_config(provider, candidate.config)
+    file = await config_file(provider, candidate.config)
     return platform.match(normalize(file.platform))
 
 
-async def _read_config(provider: Provider, desc: Descriptor) -> ConfigFile:
+async def config_file(provider: Provider, desc: Descriptor) -> ConfigFile:
+    """Return what an image's configuration says.
+
+    Raises:
+        ErrNotFound: the configuration is not here.
+        ErrFailedPrecondition: it is too long to be parsed.
+        JSONError: it is not JSON, or a field has another type.
+    """
     return await parse_blob(parse_config, await read_bounded(provider, desc))
 
 
@@ -155,7 +163,7 @@ async def rootfs(provider: Provider, config_desc: Descriptor) -> tuple[Digest, .
     Raises:
         ErrNotFound: the configuration is not here.
     """
-    return (await _read_config(provider, config_desc)).diff_ids
+    return (await config_file(provider, config_desc)).diff_ids
 
 
 async def platforms(provider: Provider, image: Descriptor) -> tuple[Platform, ...]:
@@ -171,7 +179,7 @@ async def platforms(provider: Provider, image: Descriptor) -> tuple[Platform, ..
             found.append(desc.platform)
             raise ErrSkipDesc
         if is_config_type(desc.media_type):
-            file = await _read_config(provider, desc)
+            file = await config_file(provider, desc)
             found.append(normalize(file.platform))
         return ()
 

@@ -42,7 +42,7 @@ __all__ = [
     "require_namespace",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 # In the header of the file: whose database it is ("rfpl").
 _APPLICATION_ID: Final = 0x7266706C
@@ -120,6 +120,31 @@ CREATE TABLE snapshots (
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (namespace, snapshotter, key)
 ) WITHOUT ROWID;
+"""
+
+# What version 2 adds. value: bolt's sequence of a snapshotter's bucket;
+# native_snapshots: refimpl/snapshots/storage.py, with bytes and inodes in use.
+_SNAPSHOTS: Final = """
+CREATE TABLE snapshot_sequences (
+    namespace TEXT NOT NULL REFERENCES namespaces (name),
+    snapshotter TEXT NOT NULL,
+    value INTEGER NOT NULL,
+    PRIMARY KEY (namespace, snapshotter)
+) WITHOUT ROWID;
+
+CREATE TABLE native_snapshots (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    kind INTEGER NOT NULL,
+    parent TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    inodes INTEGER NOT NULL DEFAULT 0,
+    size INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE INDEX native_snapshots_parent ON native_snapshots (parent);
 """
 
 
@@ -223,7 +248,7 @@ def _create(path: Path) -> None:
     try:
         connection.executescript(
             "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=OFF;"
-            f"PRAGMA synchronous=OFF; BEGIN; {_SCHEMA}"
+            f"PRAGMA synchronous=OFF; BEGIN; {_SCHEMA} {_SNAPSHOTS}"
             f"PRAGMA application_id={_APPLICATION_ID};"
             f"PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
             "PRAGMA journal_mode=WAL;"
@@ -243,6 +268,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise ErrFailedPrecondition(
             f"{path} is the database of another program: choose another root"
         )
+    if version == 1:
+        _migrate(connection)
+        version = SCHEMA_VERSION
     if version != SCHEMA_VERSION:
         raise ErrFailedPrecondition(
             f"{path} has schema version {version}, this program knows "
@@ -250,6 +278,18 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         )
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring a database of version 1 up to date: all of it, or nothing."""
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SNAPSHOTS}"
+            f"PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+        )
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -16,10 +16,12 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from refimpl.snapshots.snapshotter import Backend
 from refimpl.stores.blobwriter import backend_ref
 from refimpl.stores.database import Database, decode_map, encode_time
 from refimpl.stores.leases import EXPIRE_LABEL
 from refimpl.stores.local import LocalStore
+from refimpl.stores.snapshots import prune
 
 __all__ = [
     "GCStats",
@@ -97,12 +99,24 @@ def tricolor(
 
 
 def collect(
-    database: Database, local: LocalStore, sweepers: Sequence[Sweeper]
+    database: Database,
+    local: LocalStore,
+    sweepers: Sequence[Sweeper],
+    snapshotters: Mapping[str, Backend],
 ) -> GCStats:
     """Collect once (metadata/db.go:280, GarbageCollect).
 
     An ingest that somebody is writing is a root, whatever its lease says:
     the writer may be another process, which containerd need not think of.
+
+    Args:
+        database: whose rows are looked at, in all namespaces.
+        local: the files of content.
+        sweepers: remove files without rows.
+        snapshotters: the backends of snapshots by name; they forget what no
+            namespace has, leaves first, and then remove its folders.
+
+    Returns what was removed.
     """
     begun = time.monotonic()
     with database.update(durable=True) as tx:
@@ -111,10 +125,15 @@ def collect(
         removed = tuple(node for node in _all(tx) if node not in marked)
         for node in removed:
             _remove(tx, node)
+        for name, backend in snapshotters.items():
+            prune(tx, name, backend)
     # A transaction of its own: files go when their rows are gone for good. It
     # is one that writes, so that nobody publishes a blob meanwhile.
     with database.update() as tx:
         files = sum(sweep(tx) for sweep in sweepers)
+        files += sum(backend.sweep(tx) for backend in snapshotters.values())
+    for backend in snapshotters.values():
+        backend.cleanup()
     elapsed = timedelta(seconds=time.monotonic() - begun)
     return GCStats(removed=removed, files=files, elapsed=elapsed)
 

@@ -5,7 +5,7 @@ One root folder with all that a client keeps:
     ROOT/metadata.db   what is known (stores/database.py)
     ROOT/content/      blobs and ingests (stores/local.py)
     ROOT/locks         who is writing what (stores/locks.py)
-    ROOT/snapshots/    the snapshotter's
+    ROOT/snapshots/    a folder a snapshotter (refimpl/snapshots/native.py)
 
 Several processes may use one root at a time, and any of them may be killed at
 any moment.
@@ -22,7 +22,9 @@ from typing import Self
 import anyio
 
 from refimpl.digest import Digest
-from refimpl.errdefs import ErrFailedPrecondition
+from refimpl.errdefs import ErrFailedPrecondition, ErrNotFound
+from refimpl.snapshots.native import NativeSnapshotter
+from refimpl.snapshots.snapshotter import Backend
 from refimpl.stores.blobs import ContentStore
 from refimpl.stores.database import Database, require_namespace
 from refimpl.stores.gc import GCStats, Sweeper, collect, sweep_content
@@ -30,19 +32,23 @@ from refimpl.stores.images import ImageStore
 from refimpl.stores.leases import LeaseManager
 from refimpl.stores.local import LocalStore
 from refimpl.stores.locks import RefLocks
+from refimpl.stores.snapshots import MetadataSnapshotter
 from refimpl.workers import run_blocking
 
 __all__ = ["DB"]
 
 
 class DB:
-    """Content, images and leases of all namespaces (metadata/db.go:76)."""
+    """What all namespaces have, and where their files are (metadata/db.go:76)."""
 
     def __init__(self, root: Path, database: Database, local: LocalStore) -> None:
         self.root = root
         self.database = database
         self._local = local
         self._sweepers: list[Sweeper] = [partial(sweep_content, local=local)]
+        self._snapshotters: dict[str, Backend] = {
+            "native": NativeSnapshotter(root / "snapshots" / "native", local.locks)
+        }
 
     @classmethod
     async def open(cls, root: Path) -> "DB":
@@ -60,12 +66,12 @@ class DB:
             database = Database.open(root / "metadata.db")
             try:
                 local = LocalStore(root / "content", RefLocks(root / "locks"))
+                return cls(root, database, local)
             except BaseException:
                 database.close()
                 raise
         except OSError as err:
             raise ErrFailedPrecondition(f"{root} cannot hold a store: {err}") from err
-        return cls(root, database, local)
 
     def content_store(self, namespace: str) -> ContentStore:
         """Return the content store of a namespace."""
@@ -80,6 +86,22 @@ class DB:
         """Return the lease manager of a namespace."""
         namespace = require_namespace(namespace)
         return LeaseManager(self.database, namespace, self.garbage_collect)
+
+    def snapshotter(self, namespace: str, name: str) -> MetadataSnapshotter:
+        """Return a snapshotter of a namespace.
+
+        Raises:
+            ErrNotFound: there is no snapshotter of that name.
+        """
+        namespace = require_namespace(namespace)
+        if name not in self._snapshotters:
+            raise ErrNotFound(f"snapshotter {name} was not found")
+        backend = self._snapshotters[name]
+        return MetadataSnapshotter(self.database, namespace, name, backend)
+
+    def register_snapshotter(self, name: str, backend: Backend) -> None:
+        """Let clients use a snapshotter of their own, beside ``native``."""
+        self._snapshotters[name] = backend
 
     def blob_path(self, digest: Digest) -> Path:
         """Return the file that holds, or would hold, a blob.
@@ -100,7 +122,11 @@ class DB:
     async def garbage_collect(self) -> GCStats:
         """Remove all that no image, lease or root label needs, in all namespaces."""
         return await run_blocking(
-            collect, self.database, self._local, tuple(self._sweepers)
+            collect,
+            self.database,
+            self._local,
+            tuple(self._sweepers),
+            dict(self._snapshotters),
         )
 
     async def aclose(self) -> None:

@@ -21,6 +21,7 @@ from conformance.adapters.ctr import (
 from conformance.adapters.daemon import Daemon
 from conformance.contract import AdapterError
 from fakeregistry import BasicAuth, Registry, TokenAuth
+from fakeregistry.layers import files_layer
 
 # Recorded from ctr 1.6.20.
 IMAGES = """\
@@ -148,6 +149,13 @@ def test_a_limit_takes_the_other_command(tmp_path):
     assert _pull_arguments(request) == [
         *("images", "pull", "--snapshotter", "native"),
         *("--max-concurrent-downloads", "2", "h:1/a:b"),
+    ]
+
+
+def test_unpacking_takes_the_other_command(tmp_path):
+    request = {"ref": "h:1/a:b", "root": str(tmp_path), "unpack": True}
+    assert _pull_arguments(request) == [
+        *("images", "pull", "--snapshotter", "native", "h:1/a:b"),
     ]
 
 
@@ -287,6 +295,21 @@ class TestRealContainerd:
             result = client.pull(request | {"max_concurrent_downloads": 1}, 30)
             assert result.ok, result
             assert registry.journal.max_in_flight(path="/blobs/*") == 1
+
+    def test_unpack(self, client, tmp_path):
+        layers = [files_layer({"a": b"1", "b": b"1"}), files_layer({"a": b"2"})]
+        with Registry() as registry:
+            image = registry.publish("library/test:v1", layers=layers)
+            request = request_of(registry, image, tmp_path, unpack=True)
+            result = client.pull(request, 30)
+        assert result.ok, result
+        stored = client.inspect(tmp_path, {"snapshots"})
+        assert {s.kind for s in stored.snapshots} == {"Committed"}
+        top = stored.root_file_system()
+        assert top.parent
+        files = {path.name: path.read_bytes() for path in top.path.iterdir()}
+        assert files == {"a": b"2", "b": b"1"}
+        assert len(client.inspect(tmp_path, {"snapshots"}).snapshots) == 2
 
     def test_failure_has_its_class(self, client, tmp_path):
         with Registry() as registry:

@@ -104,3 +104,25 @@ def test_answers_against_the_contract(answer, text):
         parse_stored(answer, where="some client")
     assert str(caught.value).startswith("some client: ")
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "top"),
+    [
+        ([], None),
+        ([("a", "", "Committed"), ("b", "a", "Committed")], "b"),
+        ([("a", "", "Committed"), ("key", "a", "Active")], "a"),
+        ([("a", "", ""), ("b", "a", "")], "b"),
+        ([("a", "", "Committed"), ("b", "", "Committed")], None),
+        ([("view", "", "View")], None),
+    ],
+)
+def test_root_file_system_has_all_layers(snapshots, top):
+    answer = [
+        {"key": key, "parent": parent, "kind": kind, "path": f"/store/{key}"}
+        for key, parent, kind in snapshots
+    ]
+    found = parse_stored({"snapshots": answer}, where="x").root_file_system()
+    assert (found and found.key) == top
+    assert (found and str(found.path)) == (top and f"/store/{top}")
+    assert parse_stored({}, where="x").root_file_system() is None

@@ -102,8 +102,8 @@ def test_options_that_are_given_twice_do_not_add_up_between_calls():
         ("content active", commands.list_active),
         ("leases ls", commands.list_leases),
         ("leases rm ID", commands.remove_lease),
-        ("snapshots ls", commands.not_built),
-        ("snapshots mount-path KEY", commands.not_built),
+        ("snapshots ls", commands.list_snapshots),
+        ("snapshots mount-path KEY", commands.mount_path),
         ("gc", commands.collect_garbage),
     ],
 )

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import anyio
 import pytest
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fakeregistry import BasicAuth
+from fakeregistry.layers import files_layer
 from refimpl.__main__ import main
 from refimpl.client import LEASE_EXPIRATION, Client
 from refimpl.stores.leases import EXPIRE_LABEL
@@ -322,8 +324,8 @@ OPTIONS = [
     ("--ca missing.pem", "--ca missing.pem: no such file"),
     ("--ca /", "--ca /: no such file"),
     ("--ca /dev/null", "--ca /dev/null: no such file"),
-    ("--unpack", "--unpack: not built yet"),
-    ("--snapshotter native", "--snapshotter: not built yet"),
+    ("--unpack --all-platforms", "unpack on fetch not supported, try pull"),
+    ("--snapshotter native", "--snapshotter: add --unpack"),
     ("--hosts-dir missing", "--hosts-dir missing: no such folder"),
     ("--hosts-dir /dev/null", "--hosts-dir /dev/null: no such folder"),
 ]
@@ -357,7 +359,7 @@ def test_a_wrong_option(registry, refpull, contents, options, said):
         assert len(registry.journal) == asked
 
 
-@pytest.mark.parametrize("options", ["--unpack", "--label x", "--user x", "--ca x"])
+@pytest.mark.parametrize("options", ["--trace x", "--label x", "--user x", "--ca x"])
 def test_a_wrong_option_makes_no_store(root, refpull, options):
     check_failure(refpull("pull", "example.com/a:1", *options.split()), "--")
     assert not root.exists()
@@ -402,8 +404,7 @@ def self_signed():
         ("content get nonsense", "invalid checksum digest format"),
         (f"content get {DIGEST}", "not found"),
         ("content get ../../x", "invalid checksum digest format"),
-        ("snapshots ls", "not built yet"),
-        ("snapshots mount-path x", "not built yet"),
+        ("snapshots mount-path x", "snapshot x does not exist: not found"),
     ],
 )
 def test_a_thing_that_is_not_there(refpull, words, said):
@@ -478,9 +479,9 @@ def test_what_a_registry_writes_cannot_steer_the_terminal(registry, refpull):
     ("words", "kind"),
     [
         ("pull alpine", "ErrInvalidArgument"),
-        ("pull 127.0.0.1:1/a:1 --unpack", "ErrNotImplemented"),
+        ("pull 127.0.0.1:1/a:1 --trace x", "ErrNotImplemented"),
         ("images rm nobody", "ErrNotFound"),
-        ("snapshots ls", "ErrNotImplemented"),
+        ("snapshots mount-path x", "ErrNotFound"),
     ],
 )
 def test_a_failure_is_an_object_with_json(refpull, words, kind):
@@ -490,6 +491,43 @@ def test_a_failure_is_an_object_with_json(refpull, words, kind):
     assert error.keys() == {"class", "message"}
     assert error["class"] == kind
     assert err == f"refpull: {error['message']}\n"
+
+
+def test_an_image_is_unpacked_into_snapshots(registry, refpull, as_json):
+    image = registry.publish(
+        "hello:1",
+        layers=[files_layer({"a": b"1", "b": b"1"}), files_layer({"a": b"2"})],
+    )
+    status, _, err = refpull("pull", registry.ref(image), "--unpack")
+    assert (status, err) == (0, "")
+    snapshots = as_json("snapshots", "ls")
+    base, top = sorted(snapshots, key=lambda snapshot: snapshot["parent"])
+    assert base["parent"] == ""
+    assert (top["parent"], top["kind"]) == (base["key"], "Committed")
+    assert top["labels"] == {"containerd.io/snapshot.ref": top["key"]}
+    rows = refpull("snapshots", "ls")[1].decode().splitlines()
+    assert f"{top['key']}\t{base['key']}\tCommitted" in rows
+
+    path = as_json("snapshots", "mount-path", top["key"])
+    assert path["key"] == top["key"]
+    assert refpull("snapshots", "mount-path", top["key"])[1].decode() == (
+        f"{path['path']}\n"
+    )
+    files = {file.name: file.read_bytes() for file in Path(path["path"]).iterdir()}
+    assert files == {"a": b"2", "b": b"1"}
+
+
+def test_a_removed_image_takes_its_snapshots_along(root, registry, refpull, as_json):
+    image = registry.publish("hello:1", layers=2)
+    ref = registry.ref(image)
+    refpull("pull", ref, "--unpack", "--snapshotter", "native")
+    refpull("gc")
+    folder = root / "snapshots" / "native" / "snapshots"
+    assert len(list(folder.iterdir())) == 2
+    refpull("images", "rm", ref)
+    refpull("gc")
+    assert list(folder.iterdir()) == []
+    assert as_json("snapshots", "ls") == []
 
 
 def test_a_closed_standard_input_is_no_terminal(refpull, monkeypatch):

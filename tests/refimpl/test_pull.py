@@ -11,7 +11,6 @@ from refimpl.errdefs import (
     ContainerdError,
     ErrInvalidArgument,
     ErrNotFound,
-    ErrNotImplemented,
     ErrSkipDesc,
     ErrStopHandler,
     message,
@@ -218,9 +217,9 @@ async def test_the_size_of_schema1_layers_can_be_limited(registry, client):
     [
         (RemoteContext(platforms=("linux/amd64", "linux/arm64")), ContainerdError),
         (RemoteContext(platforms=("nonsense",)), ErrInvalidArgument),
-        (RemoteContext(unpack=True), ErrNotImplemented),
+        (RemoteContext(unpack=True, snapshotter="overlayfs"), ErrNotFound),
     ],
-    ids=["several platforms", "an unknown platform", "unpack"],
+    ids=["several platforms", "an unknown platform", "an unknown snapshotter"],
 )
 async def test_an_option_that_cannot_be_met_is_refused_first(
     registry, client, context, kind

@@ -5,6 +5,7 @@ The registry is a script: a resolver and a fetcher that serve what the vector sa
 
 import base64
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -39,12 +40,9 @@ CLASSES = {
 }
 
 
-def not_built(case):
-    """Say whether a vector needs what the reference does not have yet."""
-    return case["input"]["options"].get("unpack", False)
-
-
-BUILT = [case for case in CASES if not not_built(case)]
+# D50: containerd fails on these and leaves a record without layers.
+MENDED = [case for case in CASES if case["kind"] == "legacy-unpack"]
+BUILT = [case for case in CASES if case not in MENDED]
 FAILING = [case for case in BUILT if "error" in case]
 
 
@@ -139,6 +137,7 @@ def remote_context(options, script):
         labels=options.get("labels") or {},
         base_handlers=base_handlers(options.get("base_handler")),
         handler_wrapper=deaf,
+        unpack=options.get("unpack", False),
         convert_schema1=options.get("convert_schema1", False),
         max_concurrent_downloads=options.get("max_concurrent_downloads", 0),
         all_metadata=options.get("all_metadata", False),
@@ -210,6 +209,9 @@ class Play:
             ],
             "leases_left": len(await self.client.leases_service().list()),
         }
+        if self.given["options"].get("unpack"):
+            found = await self.client.snapshot_service().walk()
+            out["snapshots"] = [show_snapshot(info) for info in found]
         if self.returned is not None:
             out["returned"] = show(self.returned)
         await self.client.db.garbage_collect()
@@ -222,6 +224,15 @@ def show(image):
         "labels": dict(image.labels) or None,
         "name": image.name,
         "target": image.target.to_json(),
+    }
+
+
+def show_snapshot(info):
+    return {
+        "kind": str(info.kind),
+        "labels": dict(info.labels),
+        "name": re.sub("^extract-[^ ]+", "extract-<unique>", info.name),
+        "parent": info.parent,
     }
 
 
@@ -293,8 +304,18 @@ def part_of(some, more):
     return all(item in more for item in some)
 
 
-def test_only_unpacking_is_left_out():
-    left_out = [case for case in CASES if not_built(case)]
-    kinds = {case["kind"] for case in left_out}
-    assert {kind for kind in kinds if "unpack" not in kind} == {"schema1"}
-    assert len(left_out) + len(BUILT) == len(CASES)
+@pytest.mark.parametrize("case", MENDED, ids=lambda case: case["name"])
+async def test_a_legacy_image_is_unpacked(case, client):
+    """Where containerd records it and fails (D50), all of it is fetched and here."""
+    play = Play(case, client)
+    await play.run()
+    out = await play.outcome()
+    root = case["input"]["root"]["digest"]
+    manifest = json.loads(base64.b64decode(case["input"]["blobs"][root]))
+    layers = [layer["digest"] for layer in manifest["layers"]]
+    assert set(layers) <= set(out["content_after_gc"])
+    snapshots = await client.snapshot_service().walk()
+    assert [str(info.kind) for info in snapshots] == ["Committed"] * len(layers)
+    assert play.image is not None
+    assert await play.image.is_unpacked()
+    assert out["returned"] == case["output"]["images"][0]

@@ -44,7 +44,7 @@ def test_open_again_keeps_what_was_written(path):
 def test_the_log_is_written_ahead_and_keys_are_checked(opened):
     with opened.view() as tx:
         assert tx.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert tx.execute("PRAGMA user_version").fetchone() == (1,)
+        assert tx.execute("PRAGMA user_version").fetchone() == (2,)
     with pytest.raises(ErrUnknown, match="FOREIGN KEY"), opened.update() as tx:
         tx.execute("INSERT INTO leases VALUES ('no', 'l', '{}', 0)")
 
@@ -88,6 +88,42 @@ def test_the_database_of_another_program(path):
     connection.close()
     with pytest.raises(ErrFailedPrecondition, match="of another program"):
         Database.open(path)
+
+
+def of_version_1(path):
+    """Make a database as it was before there were snapshots, with something in it."""
+    Database.open(path).close()
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "DROP TABLE native_snapshots; DROP TABLE snapshot_sequences;"
+        "INSERT INTO namespaces VALUES ('kept'); PRAGMA user_version=1;"
+    )
+    connection.close()
+
+
+def test_a_schema_of_version_1_is_brought_up_to_date(path):
+    of_version_1(path)
+    opened = Database.open(path)
+    with opened.view() as tx:
+        assert tx.execute("PRAGMA user_version").fetchone() == (2,)
+        assert tx.execute("SELECT * FROM namespaces").fetchall() == [("kept",)]
+        assert tx.execute("SELECT * FROM native_snapshots").fetchall() == []
+        assert tx.execute("SELECT * FROM snapshot_sequences").fetchall() == []
+    opened.close()
+
+
+def test_a_schema_that_cannot_be_brought_up_to_date_stays_as_it_is(path):
+    of_version_1(path)
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE native_snapshots (theirs)")
+    connection.close()
+    with pytest.raises(ErrUnknown, match="already exists"):
+        Database.open(path)
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert "snapshot_sequences" not in names
+    connection.close()
 
 
 def test_a_schema_from_the_future(path):

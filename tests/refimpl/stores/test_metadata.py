@@ -245,4 +245,4 @@ async def test_closing_leaves_nothing_open(tmp_path, open_files):
     await db.aclose()
     assert open_files() == before
     names = sorted(path.name for path in (tmp_path / "root").iterdir())
-    assert names == ["content", "locks", "metadata.db"]
+    assert names == ["content", "locks", "metadata.db", "snapshots"]
