@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import anyio
+
 from refimpl import images
 from refimpl.descriptor import Descriptor
 from refimpl.errdefs import ContainerdError, wrapped
@@ -20,7 +22,7 @@ from refimpl.rootfs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from refimpl.archive import ApplyOptions
     from refimpl.client import Client
@@ -93,6 +95,25 @@ class Image:
             ErrNotFound: no manifest matches, or content is missing.
         """
         return await images.rootfs(self.client.content_store(), await self.config())
+
+    async def size(self) -> int:
+        """Return the bytes that the platform's documents state (image.go:157).
+
+        Raises:
+            ErrNotFound: no manifest matches, or a document is missing.
+        """
+        children_handler = images.children_handler(self.client.content_store())
+        handler = images.limit_manifests(children_handler, self.platform, 1)
+        total = 0
+
+        async def count(desc: Descriptor) -> Sequence[Descriptor]:
+            nonlocal total
+            found = await handler(desc)
+            total += max(desc.size, 0)
+            return found
+
+        await images.dispatch(count, anyio.Semaphore(3), self.target)
+        return total
 
     async def is_unpacked(self, snapshotter: str = "") -> bool:
         """Return whether a snapshotter has all of the image (image.go:257).

@@ -9,6 +9,7 @@ from refimpl.evaluate import (
     dispatch,
     images,
     platforms,
+    pulls,
     remotes,
     schema1,
     stores,
@@ -20,6 +21,7 @@ __all__ = ["evaluate"]
 
 # By the first words of the function's name; what follows says more to people.
 _EVALUATORS: Final[dict[str, Callable[[str, Json], Awaitable[Json]]]] = {
+    "containerd.Client.Pull": pulls.pulled,
     "docker.AppendDistributionSourceLabel": remotes.source_labels,
     "docker.ConvertManifest": remotes.legacy_config,
     "docker.NewResolver": wire.resolved,

@@ -359,7 +359,7 @@ def test_a_wrong_option(registry, refpull, contents, options, said):
         assert len(registry.journal) == asked
 
 
-@pytest.mark.parametrize("options", ["--trace x", "--label x", "--user x", "--ca x"])
+@pytest.mark.parametrize("options", ["--label x", "--user x", "--ca x"])
 def test_a_wrong_option_makes_no_store(root, refpull, options):
     check_failure(refpull("pull", "example.com/a:1", *options.split()), "--")
     assert not root.exists()
@@ -479,7 +479,6 @@ def test_what_a_registry_writes_cannot_steer_the_terminal(registry, refpull):
     ("words", "kind"),
     [
         ("pull alpine", "ErrInvalidArgument"),
-        ("pull 127.0.0.1:1/a:1 --trace x", "ErrNotImplemented"),
         ("images rm nobody", "ErrNotFound"),
         ("snapshots mount-path x", "ErrNotFound"),
     ],

@@ -14,9 +14,8 @@ from refimpl.evaluate import evaluate
 ROOT = Path(__file__).parents[3]
 FILES = {file.path.name: file for file in load([ROOT / "conformance/vectors"])}
 KNOWN = read_known(BUNDLED / "refimpl.vectors")
-#: Their steps are told in words, or go through a whole client: tests of their own
-#: follow them.
-SCRIPTED = {"content_store.json", "leases.json", "pull.json"}
+#: Their steps are told in words: tests of their own follow them.
+SCRIPTED = {"content_store.json", "leases.json"}
 ROW = re.compile(r"^\| (D\d+) \|.*\|([^|]*)\|$", re.MULTILINE)
 
 
