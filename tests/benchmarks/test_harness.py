@@ -180,7 +180,8 @@ def test_reply_is_read_as_it_comes():
         for part in (b"HTTP/1.1 200 OK\r\nContent-", b"Length: 5\r\n\r\nhe", b"llo"):
             theirs.sendall(part)
             complete.append(connection.read(body))
-        assert (complete, body) == ([False, False, True], b"hello")
+        assert complete == [False, False, True]
+        assert body == b"hello"
         connection.ask(b"GET /")
         theirs.sendall(b"HTTP/1.1 201 Created\r\ncontent-length:0\r\n\r\n")
         assert connection.read()
@@ -227,8 +228,11 @@ def test_pushed_image_is_there_byte_for_byte():
     with Registry() as registry:
         assert upload.push("127.0.0.1", registry.port, "pushed/new", layers) > 0
         repository = registry.store.repository("pushed/new")
+        assert repository is not None
+        stored = repository.manifest(upload.TAG)
+        assert stored is not None
         connections = {exchange.connection for exchange in registry.journal}
-    manifest = bytes(repository.manifest(upload.TAG).data)
+    manifest = bytes(stored.data)
     assert manifest == upload.manifest_of(layers)
     for described, layer in zip(json.loads(manifest)["layers"], layers, strict=True):
         assert bytes(repository.blobs[described["digest"]].data) == layer
