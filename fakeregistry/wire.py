@@ -27,6 +27,10 @@ __all__ = ["hang_up", "reset", "send_reply"]
 
 # What a head and the beginning of its body may measure to be sent as one.
 _JOINED: Final = 64 * 1024
+# A long body goes through a short buffer: what a client on this machine reads is then
+# still in the processor's cache. One that may grow to megabytes drives it out.
+_LONG: Final = 8 * 1024 * 1024
+_SHORT_BUFFER: Final = 128 * 1024
 _LINGER_SECONDS: Final = 1.0
 _LINGER_BYTES: Final = 64 * 1024 * 1024
 _RST: Final = struct.pack("ii", 1, 0)
@@ -124,6 +128,8 @@ class _Sender:
         self, head: bytes, view: memoryview, payload: int, *, is_end: bool
     ) -> None:
         """Send without a copy; record the end before the last of it goes out."""
+        if len(view) > _LONG:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SHORT_BUFFER)
         self._send_all(head, 0)
         framing = len(view) - payload
         split = max(len(view) - _JOINED, framing)

@@ -233,9 +233,9 @@ def _deaf(handler: images.Handler) -> images.Handler:
     """
 
     async def handle(desc: Descriptor) -> Sequence[Descriptor]:
-        found: Sequence[Descriptor] = ()
+        found: list[Descriptor] = []
         with anyio.CancelScope(shield=True):
-            found = await handler(desc)
+            found += await handler(desc)
         return found
 
     return handle

@@ -7,9 +7,10 @@
 `registry` compares fakeregistry with other registries, `pull` refpull with other
 clients; `suite` says what a case costs. Contestants take turns, round by round;
 shown are medians, the lowest and highest of the rounds, and ratios to the peers that
-are installed (apt-get install docker-registry skopeo containerd). Only the ratios of
-one run mean anything on another machine, or on a busy one. Stores and images go to
-TMPDIR: a file system in memory gives other figures than a disk.
+are installed (apt-get install docker-registry skopeo containerd; registries.py says
+where the registries written in Go come from). Only the ratios of one run mean
+anything on another machine, or on a busy one. Stores and images go to TMPDIR: a file
+system in memory gives other figures than a disk.
 
 The exit status says whether everything could be measured, never what came out.
 """

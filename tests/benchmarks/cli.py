@@ -92,7 +92,7 @@ def _introduce(
         say(f"{name}: {version}")
     for name, reason in context.absent.items():
         say(f"{name}: left out, {reason}")
-    rounds = f"{context.rounds} interleaved rounds, medians"
+    rounds = f"{context.rounds} interleaved rounds: medians, lowest and highest"
     say(f"{rounds}; quick: sizes too small to mean much" if context.quick else rounds)
 
 

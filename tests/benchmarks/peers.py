@@ -4,9 +4,9 @@ Each is private, listens on a port of the loopback that the kernel chooses, and 
 with the block that started it. Peers are used where they are installed:
 
     docker-registry  the distribution registry, as Debian has it
-    crane            go-containerregistry's `crane registry serve`, where somebody
-                     has built it: go install .../cmd/crane
     containerd       the daemon behind ctr; it needs root
+
+registries.py has those that Go programmers use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from conformance.process import client_environment
@@ -29,9 +30,23 @@ from tests.benchmarks.processes import background, pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
-__all__ = ["HOST", "PROGRAMS", "Daemon", "Server", "absent", "versions"]
+    from fakeregistry.tls import Authority
+
+__all__ = [
+    "HOST",
+    "PROGRAMS",
+    "Daemon",
+    "Server",
+    "absent",
+    "containerd",
+    "docker_registry",
+    "fake_registry",
+    "push",
+    "search",
+    "versions",
+    "wait_for",
+]
 
 HOST: Final = "127.0.0.1"
 #: How long a server may take to start.
@@ -40,6 +55,8 @@ PATIENCE: Final = 60.0
 PROGRAMS: Final[Mapping[str, Sequence[str]]] = {
     "docker-registry": ("docker-registry", "--version"),
     "crane": ("crane", "version"),
+    "olareg": ("olareg", "version"),
+    "zot": ("zot", "--version"),
     "skopeo": ("skopeo", "--version"),
     "ctr": ("ctr", "--version"),
     "containerd": ("containerd", "--version"),
@@ -49,8 +66,9 @@ _DOCKER_REGISTRY: Final = """\
 version: 0.1
 log: {{level: info, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {data}}}}}
-http: {{addr: "127.0.0.1:0"}}
+http: {{addr: "127.0.0.1:0"{tls}}}
 """
+_DOCKER_TLS: Final = ', tls: {{certificate: "{0.server_cert}", key: "{0.server_key}"}}'
 # CRI and "opt" would touch what is not in the folder; nothing is unpacked.
 _CONTAINERD: Final = """\
 version = 2
@@ -73,11 +91,13 @@ class Server:
 
     Attributes:
         images: What it holds from the start, by name (serve.py tells).
+        ca: File of the authority behind its certificate; None: it speaks no TLS.
     """
 
     pid: int
     port: int
-    images: Mapping[str, Any]
+    images: Mapping[str, Any] = field(default_factory=dict)
+    ca: Path | None = None
 
     @property
     def host(self) -> str:
@@ -115,39 +135,51 @@ def versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def fake_registry(
-    folder: Path, images: Sequence[str] = (), *, fault: bool = False
+    folder: Path,
+    images: Sequence[str] = (),
+    *,
+    fault: bool = False,
+    storage: bool = False,
+    tls: bool = False,
 ) -> Iterator[Server]:
-    """Run ours, with images as serve.py takes them."""
+    """Run ours, with images as serve.py takes them.
+
+    Args:
+        folder: For what it writes; it is made.
+        images: What it is to hold.
+        fault: Set one, which never fires.
+        storage: Keep everything in the folder, not in memory.
+        tls: Speak TLS.
+    """
     folder.mkdir()
-    argv = [sys.executable, "-m", "tests.benchmarks.serve", *images]
+    argv: list[str | Path] = [sys.executable, "-m", "tests.benchmarks.serve", *images]
     argv += ["--fault"] if fault else []
+    argv += ["--storage", folder / "data"] if storage else []
+    argv += ["--tls"] if tls else []
     log = folder / "log"
     with background(argv, log) as process:
-        told = json.loads(_line(process, log, _complete))
-        yield Server(pid=process.pid, port=told["port"], images=told["images"])
+        told = json.loads(wait_for(process, log, _complete))
+        yield Server(
+            pid=process.pid,
+            port=told["port"],
+            images=told["images"],
+            ca=Path(told["ca"]) if tls else None,
+        )
 
 
 @contextlib.contextmanager
-def docker_registry(folder: Path) -> Iterator[Server]:
+def docker_registry(folder: Path, *, tls: Authority | None = None) -> Iterator[Server]:
     """Run Debian's registry; what it holds lies in the folder."""
     folder.mkdir()
     config, log = folder / "config.yml", folder / "log"
-    config.write_text(_DOCKER_REGISTRY.format(data=folder / "data"), encoding="utf-8")
+    text = _DOCKER_REGISTRY.format(
+        data=folder / "data", tls=_DOCKER_TLS.format(tls) if tls else ""
+    )
+    config.write_text(text, encoding="utf-8")
     argv = ["docker-registry", "serve", str(config)]
     with background(argv, log, env=client_environment(folder)) as process:
-        port = _line(process, log, _search(r"listening on [\d.]+:(\d+)"))
-        yield Server(pid=process.pid, port=int(port), images={})
-
-
-@contextlib.contextmanager
-def crane_registry(folder: Path) -> Iterator[Server]:
-    """Run go-containerregistry's; what it holds is in memory."""
-    folder.mkdir()
-    log = folder / "log"
-    argv = ["crane", "registry", "serve", "--address", f"{HOST}:0"]
-    with background(argv, log, env=client_environment(folder)) as process:
-        port = _line(process, log, _search(r"serving on port (\d+)"))
-        yield Server(pid=process.pid, port=int(port), images={})
+        port = wait_for(process, log, search(r"listening on [\d.]+:(\d+)"))
+        yield Server(pid=process.pid, port=int(port), ca=tls.ca_file if tls else None)
 
 
 @contextlib.contextmanager
@@ -186,7 +218,7 @@ def push(source: Server, target: Server, name: str, folder: Path) -> None:
         raise BenchError(f"skopeo cannot push: {done.stderr.strip()}")
 
 
-def _line(
+def wait_for(
     process: subprocess.Popen[bytes], log: Path, find: Callable[[str], str | None]
 ) -> str:
     """Wait for what a server says when it is ready."""
@@ -203,7 +235,9 @@ def _complete(text: str) -> str | None:
     return line if newline and line.startswith("{") else None
 
 
-def _search(pattern: str) -> Callable[[str], str | None]:
+def search(pattern: str) -> Callable[[str], str | None]:
+    """Return what finds the first group of a pattern in a text."""
+
     def find(text: str) -> str | None:
         found = re.search(pattern, text)
         return found[1] if found else None

@@ -19,7 +19,16 @@ from tests.benchmarks.harness import BenchError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["ROOT", "Took", "background", "cpu_of", "measured", "peak_of"]
+__all__ = [
+    "ROOT",
+    "Took",
+    "background",
+    "cpu_of",
+    "listening",
+    "measured",
+    "peak_of",
+    "port_of",
+]
 
 #: The folder that the packages and the tests are in.
 ROOT: Final = Path(__file__).parents[2]
@@ -28,6 +37,8 @@ PATIENCE: Final = 600.0
 GRACE: Final = 10.0
 _LAUNCHER: Final = Path(__file__).with_name("launch.py")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
+# State of a socket in /proc/net/tcp (tcp_states.h: TCP_LISTEN).
+_LISTEN: Final = "0A"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,3 +150,32 @@ def peak_of(pid: int) -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise BenchError(f"process {pid} has ended")
+
+
+def port_of(pid: int) -> int | None:
+    """Return a port of IPv4 on which a process listens; None while there is none.
+
+    A server that is told to take any port may not say which one it got.
+    """
+    held = set()
+    with contextlib.suppress(OSError):  # It has ended: whoever waits will notice.
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # Closed meanwhile.
+                held.add(str(entry.readlink()))
+        table = Path(f"/proc/{pid}/net/tcp").read_text(encoding="utf-8")
+        for port, inode in listening(table):
+            if f"socket:[{inode}]" in held:
+                return port
+    return None
+
+
+def listening(table: str) -> Iterator[tuple[int, int]]:
+    """Read the table of TCP sockets (proc_pid_net(5)).
+
+    Yields:
+        Port and inode of every one that listens.
+    """
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == _LISTEN:
+            yield int(fields[1].rpartition(":")[2], 16), int(fields[9])

@@ -1,6 +1,7 @@
 """A registry in a process of its own, with images of given sizes.
 
-    python -m tests.benchmarks.serve [--fault] NAME=LAYERSxBYTES...
+    python -m tests.benchmarks.serve [--fault] [--tls] [--storage DIR]
+        NAME=LAYERSxBYTES...
 
 `fakeregistry serve` publishes small images only; this is the same registry. The
 first line is JSON: where it listens and what it holds. It ends when its standard
@@ -28,13 +29,16 @@ _PIECE: Final = 64 << 20
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="serve", description=__doc__)
     parser.add_argument("--fault", action="store_true", help="set one that never fires")
+    parser.add_argument("--tls", action="store_true", help="speak TLS")
+    parser.add_argument("--storage", metavar="DIR", help="not in memory, but there")
     parser.add_argument("images", nargs="*", metavar="NAME=LAYERSxBYTES")
     options = parser.parse_args()
-    with Registry() as registry:
+    with Registry(tls=options.tls, storage=options.storage) as registry:
         if options.fault:
             registry.fault(path="/blobs/nothing", status=503)
         images = dict(_publish(registry, text) for text in options.images)
-        json.dump({"port": registry.port, "images": images}, sys.stdout)
+        told = {"port": registry.port, "images": images, "ca": str(registry.ca_file)}
+        json.dump(told, sys.stdout)
         sys.stdout.write("\n")
         sys.stdout.flush()
         sys.stdin.read()

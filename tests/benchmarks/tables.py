@@ -17,17 +17,17 @@ __all__ = ["show"]
 
 
 def show(console: Console, figure: Figure) -> None:
-    """Print a figure: who took what, and the ratios."""
+    """Print a figure: who took what, and the ratios, each over its range."""
     table = Table(box=box.SIMPLE_HEAD, title=Text(figure.title), title_justify="left")
-    table.add_column("")
-    headings = [figure.unit, "lowest", "highest"]
+    table.add_column("", no_wrap=True)
+    headings = [figure.unit]
     headings += ["CPU s"] if _known("cpu", figure) else []
     headings += ["peak MiB"] if _known("peak", figure) else []
     for heading in headings:
         table.add_column(heading, justify="right")
     peers = [row.name for row in figure.rows if row.peer]
     for name in peers:
-        table.add_column(f"/ {name}", justify="right")
+        table.add_column(_heading(name), justify="right")
     ratios = {(ratio.ours, ratio.peer): ratio for ratio in figure.ratios()}
     for row in figure.rows:
         cells = _cells(row, figure)
@@ -36,7 +36,7 @@ def show(console: Console, figure: Figure) -> None:
             if ratio is None:
                 cells.append(Text(""))
                 continue
-            text = f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+            text = _ranging(ratio.value, ratio.low, ratio.high)
             cells.append(_judged(text, ratio.value, figure.goal(row.name, name)))
         table.add_row(*cells)
     console.print(table)
@@ -44,12 +44,16 @@ def show(console: Console, figure: Figure) -> None:
         console.print(f"  {note}", markup=False, soft_wrap=True)
 
 
+def _heading(name: str) -> str:
+    """Write the name of a peer so that several have room beside each other."""
+    return f"/ {name}".replace("-", "-\n", 1)
+
+
 def _cells(row: Row, figure: Figure) -> list[Text]:
+    text = _ranging(row.median, min(row.values), max(row.values))
     cells = [
         Text(row.name),
-        _judged(_number(row.median), row.median, figure.goal(row.name, None)),
-        Text(_number(min(row.values)), style="dim"),
-        Text(_number(max(row.values)), style="dim"),
+        _judged(text, row.median, figure.goal(row.name, None)),
     ]
     if _known("cpu", figure):
         cells.append(Text("" if row.cpu is None else _number(row.cpu)))
@@ -70,6 +74,10 @@ def _judged(text: str, value: float, goal: Goal | None) -> Text:
         f"{text}\nwanted {goal}: {'yes' if well else 'NO'}",
         style="green" if well else "red",
     )
+
+
+def _ranging(value: float, low: float, high: float) -> str:
+    return f"{_number(value)}\n{_number(low)}-{_number(high)}"
 
 
 def _number(value: float) -> str:

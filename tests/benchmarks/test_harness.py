@@ -1,14 +1,22 @@
-"""The pure parts of the benchmarks: turns, medians, ratios, goals, spans."""
+"""The parts of the benchmarks that decide what a figure says.
+
+Turns, medians, ratios, goals, spans; and the small clients that put the load on.
+"""
 
 import importlib
 import itertools
+import json
 import math
+import os
+import socket
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fakeregistry import Registry
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,3 +166,122 @@ def test_figure_compares_ours_with_peers_only():
 )
 def test_time_in_spans_counts_once_and_only_inside(spans, seconds):
     assert load("spans").covered(spans, 0, 10) == seconds
+
+
+def test_reply_is_read_as_it_comes():
+    """A head in two parts, a body in two parts, the next reply on the same line."""
+    ours, theirs = socket.socketpair()
+    connection = bare_connection(ours)
+    with ours, theirs:
+        connection.ask(b"GET / HTTP/1.1\r\n\r\n")
+        assert theirs.recv(100) == b"GET / HTTP/1.1\r\n\r\n"
+        body = bytearray()
+        complete = []
+        for part in (b"HTTP/1.1 200 OK\r\nContent-", b"Length: 5\r\n\r\nhe", b"llo"):
+            theirs.sendall(part)
+            complete.append(connection.read(body))
+        assert complete == [False, False, True]
+        assert body == b"hello"
+        connection.ask(b"GET /")
+        theirs.sendall(b"HTTP/1.1 201 Created\r\ncontent-length:0\r\n\r\n")
+        assert connection.read()
+        assert connection.head.startswith(b"HTTP/1.1 201")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"",
+    ],
+)
+def test_reply_that_measures_nothing_is_refused(reply):
+    ours, theirs = socket.socketpair()
+    connection = bare_connection(ours)
+    with ours, theirs:
+        connection.ask(b"GET /")
+        theirs.sendall(reply)
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(ConnectionError):
+            connection.read()
+
+
+def bare_connection(sock):
+    """Return a connection of the load that is there already."""
+    connection = object.__new__(load("load").Connection)
+    connection.sock = sock
+    return connection
+
+
+def test_load_is_put_on_over_tls():
+    with Registry(tls=True) as registry:
+        image = registry.publish("library/hello:1", layers=1)
+        path = f"/v2/library/hello/manifests/{image.digest}"
+        body = load("load").get("127.0.0.1", registry.port, path, registry.ca_file)
+    assert body == image.data[image.digest]
+
+
+def test_pushed_image_is_there_byte_for_byte():
+    upload = load("upload")
+    layers = [b"one", b"two"]
+    with Registry() as registry:
+        assert upload.push("127.0.0.1", registry.port, "pushed/new", layers) > 0
+        repository = registry.store.repository("pushed/new")
+        assert repository is not None
+        stored = repository.manifest(upload.TAG)
+        assert stored is not None
+        connections = {exchange.connection for exchange in registry.journal}
+    manifest = bytes(stored.data)
+    assert manifest == upload.manifest_of(layers)
+    for described, layer in zip(json.loads(manifest)["layers"], layers, strict=True):
+        assert bytes(repository.blobs[described["digest"]].data) == layer
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        ("/v2/a/blobs/uploads/1", "/v2/a/blobs/uploads/1?digest=sha256:0"),
+        ("http://host:1/u?_state=x%3D", "/u?_state=x%3D&digest=sha256:0"),
+    ],
+)
+def test_upload_ends_where_the_registry_says(location, url):
+    """Distribution-spec v1.1.1, POST then PUT: the query may be critical."""
+    assert load("upload").blob_url(location, "sha256:0") == url
+
+
+def test_only_what_listens_is_a_port():
+    """Lines as Linux writes them; proc_pid_net(5)."""
+    table = (
+        "  sl  local_address rem_address   st tx_queue:rx_queue tr:tm->when retrnsmt"
+        "   uid  timeout inode\n"
+        "   0: 0100007F:ACF3 00000000:0000 0A 00000000:00000000 00:00000000 00000000"
+        "     0        0 241451 1 0000000000000000 100 0 0 10 0\n"
+        "   1: 0100007F:8AE2 0100007F:ACF3 01 00000000:00000000 00:00000000 00000000"
+        "     0        0 241452 1 0000000000000000 20 4 30 10 -1\n"
+    )
+    assert list(load("processes").listening(table)) == [(0xACF3, 241451)]
+
+
+def test_port_of_a_process_is_the_one_it_listens_on():
+    """The worker of pytest listens nowhere else."""
+    processes = load("processes")
+    before = processes.port_of(os.getpid())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert processes.port_of(os.getpid()) == port
+    assert before is None
+
+
+def test_process_that_has_ended_has_no_port():
+    """The kernel gives no process a number beyond its own bound (proc(5))."""
+    assert load("processes").port_of(1 << 23) is None
+
+
+@given(st.binary(max_size=99))
+def test_request_says_how_long_its_body_is(body):
+    made = load("load").request("h", 1, "/", method="PUT", media_type="a/b", body=body)
+    head, _, rest = made.partition(b"\r\n\r\n")
+    assert rest == body
+    assert f"Content-Length: {len(body)}".encode() in head.split(b"\r\n")

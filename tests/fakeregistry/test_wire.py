@@ -8,8 +8,10 @@ import struct
 import threading
 
 import pytest
+from werkzeug.datastructures import Headers
 
-from fakeregistry import Registry, wire
+from fakeregistry import Journal, Registry, wire
+from fakeregistry.reply import Reply
 
 DATA = bytes(range(256)) * 8
 
@@ -236,6 +238,25 @@ def test_bodies_around_the_size_of_one_send(registry, size):
     head, body = exchange(registry, "Connection: close")
     assert (length(head), body) == (size, data)
     assert registry.journal[0].body_sent == size
+
+
+@pytest.mark.parametrize(("size", "shortened"), [(2**23, False), (2**23 + 1, True)])
+def test_long_body_goes_through_a_short_buffer(size, shortened):
+    """What a client on this machine reads is to be in the cache still (tcp(7))."""
+    ours, theirs = socket.socketpair()
+    exchange = Journal().begin("GET", "/v2/", ())
+    reply = Reply(200, Headers(), bytes(size), size)
+    reader = threading.Thread(target=read_all, args=(theirs,))
+    with theirs:
+        with ours:
+            before = ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+            reader.start()
+            assert wire.send_reply(ours, exchange, reply, head_only=False)
+            after = ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        reader.join()
+    # The kernel doubles what it is told.
+    assert after == (2 * 128 * 1024 if shortened else before)
+    assert exchange.body_sent == size
 
 
 def test_an_endless_body_over_http_1_0(registry):
