@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from conformance.case import Feature, Level, case
+from fakeregistry.image import OCI_MANIFEST
 
 if TYPE_CHECKING:
     from conformance.bench import Bench
@@ -43,6 +44,20 @@ def test_image_with_an_octet_stream_config(bench: Bench) -> None:
     asked = all(bench.registry.journal.requests(digest=d.digest) for d in image.layers)
     layers = "layers fetched" if asked else "layers not fetched"
     bench.observe(f"{'pulled' if pull.ok else 'refused'}, {layers}")
+
+
+@case(
+    clause="containerd v1.5.18 remotes/docker/converter.go:58",
+    level=Level.REFERENCE,
+    needs=RECORD,
+    catalogue=("legacy-config-oci-manifest",),
+)
+def test_config_of_an_oci_manifest_gets_dockers_media_type(bench: Bench) -> None:
+    """An OCI manifest with such a config stays one, and the config becomes Docker's."""
+    image = bench.publish(legacy_config=True, format="oci")
+    _, manifest = _pulled(bench, image)
+    assert manifest["mediaType"] == OCI_MANIFEST
+    assert manifest["config"]["mediaType"] == CONFIG
 
 
 @case(
