@@ -96,6 +96,8 @@ class _Texts:
 
     def redact(self, redact: Callable[[str], str]) -> None:
         """Replace every text by what may be shown of it."""
+        if not self._texts:
+            return
         clean = redact(_SEPARATOR.join(self._texts)).split(_SEPARATOR)
         for (container, key), text in zip(self._places, clean, strict=True):
             container[key] = text

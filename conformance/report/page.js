@@ -28,6 +28,9 @@ function escape(text) {
   return text.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
 }
 
+// Texts of cases may have ``words`` that are code.
+const marked = (text) => text.split("``").map((part, n) => (n % 2 ? make("code", {}, part) : part));
+
 function link(address, text) {
   const good = /^https?:\/\//.test(address || "");
   return good ? make("a", { href: address, rel: "noreferrer", target: "_blank" }, text) : document.createTextNode(text);
@@ -102,7 +105,7 @@ function drawRow(one, number) {
     return `<td class="cell v-${verdict}${light}" role="gridcell" tabindex="-1" data-c="${place}" aria-label="${escape(label)}" title="${escape(label)}"><span aria-hidden="true">${shown}</span></td>`;
   });
   const critical = one.critical ? ' <b title="fails even where the clause says SHOULD">critical</b>' : "";
-  return `<tr data-n="${number}"><th scope="row">${escape(one.title)}<code>${escape(one.id)}</code></th>` +
+  return `<tr data-n="${number}"><th scope="row">${escape(one.title).replace(/``(.+?)``/g, "<var>$1</var>")}<code>${escape(one.id)}</code></th>` +
     `<td class="level">${one.level}${critical}</td>${cells.join("")}</tr>`;
 }
 
@@ -279,7 +282,7 @@ function drawHead(number, place) {
   return make("header", { class: "page-head" },
     make("div", {},
       make("span", { class: `badge v-${verdict}` }, `${sign} ${words(verdict)}`), ` ${client.name} ${client.version}`,
-      make("h2", { id: "page-title" }, one.title),
+      make("h2", { id: "page-title", tabindex: "-1", autofocus: "" }, ...marked(one.title)),
       make("code", { class: "quiet" }, one.id)),
     make("nav", { "aria-label": "Cases" }, turn("Previous", -1), turn("Next", 1), close));
 }
@@ -325,7 +328,7 @@ function drawCase(details, one, place) {
   }
   const clause = make("blockquote", {}, details.clause);
   if (details.link) clause.append(" ", link(details.link, "read it"));
-  return [make("p", { class: "described" }, details.description || one.title), clause, facts];
+  return [make("p", { class: "described" }, ...marked(details.description || one.title)), clause, facts];
 }
 
 function drawFaults(faults) {
@@ -393,47 +396,50 @@ function strangers(mine, theirs) {
 }
 
 function drawWire(details, cell, place) {
+  const client = DATA.clients[place];
+  const isReference = client.name === "refimpl";
   const mine = cell.trace ? cell.trace.exchanges : null;
-  const reference = details.reference;
-  if (mine === null) return [make("p", { class: "quiet" }, "Nothing was recorded: the case did not run, or the report was saved without it (--trace all).")];
-  const isReference = DATA.clients[place].name === "refimpl";
-  const theirs = reference && !isReference ? reference.exchanges : null;
-  const table = make("table", { id: "wire" });
-  const heads = [`${DATA.clients[place].name} ${DATA.clients[place].version}`];
-  if (theirs) heads.push(`refimpl, ${reference.origin}`);
-  table.append(make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)))));
+  const theirs = details.reference && !isReference ? details.reference.exchanges : null;
+  const heads = [];
+  if (mine) heads.push(`${client.name} ${client.version}`);
+  if (theirs) heads.push(`refimpl, ${details.reference.origin}`);
+  const table = make("table", { id: "wire" },
+    make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)))));
   const said = [];
-  if (!theirs) {
-    table.append(make("tbody", {}, ...mine.map((one) => make("tr", {}, make("td", {}, drawExchange(one))))));
-    if (!isReference) said.push(make("p", { class: "quiet" }, "The reference has no recording of this case."));
-  } else {
-    said.push(drawPairs(table, mine, theirs));
-  }
-  if (cell.trace.omitted) said.push(make("p", { class: "quiet" }, `${cell.trace.omitted} exchanges in the middle are left out.`));
-  if (!mine.length && !(theirs && theirs.length)) return [make("p", { class: "quiet" }, "Nothing was asked.")];
-  return [...said, table];
+  const say = (text) => said.push(make("p", { class: "quiet" }, text));
+  if (!mine) say("Of this client nothing was recorded: the case did not run, or the report was saved without it (--trace all).");
+  else if (!mine.length) say("The client asked for nothing.");
+  if (!theirs && !isReference) say("The reference has no recording of this case.");
+  if (mine && theirs) say(drawPairs(table, mine, theirs));
+  else table.append(make("tbody", {}, ...(mine || theirs || []).map((one) => make("tr", {}, make("td", {}, drawExchange(one))))));
+  if (cell.trace && cell.trace.omitted) say(`${cell.trace.omitted} exchanges in the middle are left out.`);
+  return table.rows.length > 1 ? [...said, table] : said;
 }
 
-function drawPairs(table, mine, theirs) {
+function drawPairs(table, everything, theirs) {
+  // What is neutral is shown, but on no line with something else.
+  const mine = everything.filter((one) => !neutral(one) || theirs.some(neutral));
   const [left, right] = [mine.map(keyOf), theirs.map(keyOf)];
   const odd = [strangers(left, right), strangers(right, left)];
   const body = make("tbody", {});
+  for (const one of everything.filter((other) => !mine.includes(other))) {
+    body.append(make("tr", {}, make("td", {}, drawExchange(one)), make("td", {})));
+  }
   let first = 0;
-  align(left, right).forEach(([i, j], place) => {
+  align(left, right).forEach(([i, j]) => {
     const differs = (i !== null && odd[0][i] && !neutral(mine[i])) || (j !== null && odd[1][j] && !neutral(theirs[j]));
     const row = make("tr", { class: differs ? "differs" : "" },
       make("td", {}, i === null ? "" : drawExchange(mine[i])), make("td", {}, j === null ? "" : drawExchange(theirs[j])));
     if (differs && !first) {
-      first = place + 1;
+      first = body.rows.length + 1;
       row.classList.add("first");
       body.append(make("tr", { class: "note" }, make("td", { colspan: "2" }, "The first difference")));
     }
     body.append(row);
   });
   table.append(body);
-  const text = first ? `From line ${first} on, the requests are not the reference's; lines that only one side has are marked.`
+  return first ? `From line ${first} on, the requests are not the reference's; lines that only one side has are marked.`
     : "The same requests and answers as the reference's (their order aside).";
-  return make("p", { class: "quiet" }, text);
 }
 
 function drawExchange(one) {

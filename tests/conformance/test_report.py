@@ -16,6 +16,8 @@ from conformance.report.run import ClientRun, Run
 from conformance.report.terminal import Progress, print_run
 from conformance.verdict import Outcome, Raw, Verdict, judge_all, result_of
 
+jsonschema = pytest.importorskip("jsonschema")
+
 LONG = "a reason that goes on " * 12
 
 
@@ -81,84 +83,17 @@ def none_at_all(client):
 # JSON
 
 
-ANNOTATIONS = {"$schema", "$defs", "title", "description", "format"}
-
-
-def check(schema, value, root, place="$"):
-    """Check a value against the keywords that schema.json uses; refuse others."""
-    for keyword, wanted in schema.items():
-        if keyword not in ANNOTATIONS:
-            CHECKS[keyword](wanted, value, root, place)
-
-
-def check_reference(wanted, value, root, place):
-    check(root["$defs"][wanted.removeprefix("#/$defs/")], value, root, place)
-
-
-def check_type(wanted, value, root, place):
-    assert kind_of(value) & set(wanted if isinstance(wanted, list) else [wanted]), place
-
-
-def check_properties(wanted, value, root, place):
-    for key in wanted.keys() & value.keys():
-        check(wanted[key], value[key], root, f"{place}.{key}")
-
-
-def check_items(wanted, value, root, place):
-    for number, item in enumerate(value):
-        check(wanted, item, root, f"{place}[{number}]")
-
-
-def check_names(wanted, value, root, place):
-    for key in value:
-        check(wanted, key, root, f"{place}: {key}")
-
-
-def check_others(wanted, value, root, place):
-    """Check ``additionalProperties`` of an object without ``properties``."""
-    for key in value:
-        check(wanted, value[key], root, f"{place}.{key}")
-
-
-def holds(rule):
-    def check_rule(wanted, value, root, place):
-        assert rule(wanted, value), place
-
-    return check_rule
-
-
-CHECKS = {
-    "$ref": check_reference,
-    "type": check_type,
-    "properties": check_properties,
-    "items": check_items,
-    "propertyNames": check_names,
-    "additionalProperties": check_others,
-    "enum": holds(lambda wanted, value: value in wanted),
-    "required": holds(lambda wanted, value: set(wanted) <= value.keys()),
-    "minimum": holds(lambda wanted, value: value >= wanted),
-    "pattern": holds(re.search),
-}
-
-
-def kind_of(value):
-    kinds = {
-        str: {"string"},
-        bool: {"boolean"},
-        int: {"integer", "number"},
-        float: {"number"},
-        type(None): {"null"},
-        list: {"array"},
-        dict: {"object"},
-    }
-    return kinds[type(value)]
+def check(report):
+    """Hold a report to the schema that is published."""
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(report, schema)
 
 
 @pytest.mark.parametrize("make", [results, only_good, none_at_all])
 def test_report_is_as_its_schema_says(make, tmp_path):
-    schema = json.loads(SCHEMA.read_text())
     write_json(a_run(make, broken=["a worker was lost"]), tmp_path / "report.json")
-    check(schema, json.loads((tmp_path / "report.json").read_text()), schema)
+    check(json.loads((tmp_path / "report.json").read_text()))
 
 
 def test_schema_knows_every_key_and_every_verdict():
@@ -172,11 +107,10 @@ def test_schema_knows_every_key_and_every_verdict():
 
 
 def test_schema_refuses_what_is_no_report():
-    schema = json.loads(SCHEMA.read_text())
     report = to_json(a_run())
     report["clients"][0]["cases"][0]["verdict"] = "passed"
-    with pytest.raises(AssertionError, match=r"cases\[0\].verdict"):
-        check(schema, report, schema)
+    with pytest.raises(jsonschema.ValidationError, match="'passed' is not one of"):
+        check(report)
 
 
 def test_report_says_what_the_design_says():
