@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from conformance.bench import Bench, Options, RunningPull
 from conformance.case import Case, Feature, NotTestable
@@ -39,6 +39,9 @@ Say = Callable[[str], None]
 
 #: Seconds that a person may take; a gate has as much patience.
 PATIENCE: Final = 24 * 3600.0
+#: Seconds of a client that pulls by itself.
+DEADLINE: Final = 60.0
+INTERRUPTED: Final = "interrupted"
 #: What is known only by looking into a store.
 _STORED: Final = frozenset(
     {
@@ -70,25 +73,30 @@ def replay(
 
     Returns 0 if the case holds, 1 if not, 3 if that cannot be told.
     """
+    if client is not None and not by_hand:
+        return _watched(made, client, Bench, port, say)
     hand = ByHand(client, say)
-    puller = client
-    if by_hand or client is None:
-        info = ClientInfo(name=hand.name, kind="python")
-        puller = Client(adapter=hand, info=info)
-    assert puller is not None  # noqa: S101 - one of the two, for mypy
-    make = HandBench if puller is not client else Bench
+    person = Client(adapter=hand, info=ClientInfo(name=hand.name, kind="python"))
+    with _patience(), hand:
+        return _watched(made, person, HandBench, port, say)
+
+
+def _watched(made: Case, client: Client, make: type[Bench], port: int, say: Say) -> int:
+    say(f"{made.id}  ({made.level})")
+    say(f"  {made.title}")
     with tempfile.TemporaryDirectory(prefix="pull-conformance-") as folder:
-        bench = make(puller, Path(folder) / "case", timeout=60.0, port=port)
-        hand.bench, hand.case = bench, made.id
-        say(f"{made.id}  ({made.level})")
-        say(f"  {made.title}")
+        bench = make(client, Path(folder) / "case", timeout=DEADLINE, port=port)
+        hand = client.adapter if isinstance(client.adapter, ByHand) else None
+        if hand is not None:
+            hand.case, hand.bench = made.id, bench
         try:
-            with _patience() if puller is not client else _interrupts():
-                raw = _run(made, bench)
+            raw = _run(made, bench)
+            if hand is not None and hand.interrupted:
+                raw = Raw(outcome=Outcome.NOT_TESTABLE, reason=INTERRUPTED)
             _tell(made, bench, raw, say)
         finally:
             bench.close()
-    return _told_verdict(made, puller, raw, say)
+    return _told_verdict(made, client, raw, say)
 
 
 class HandBench(Bench):
@@ -109,9 +117,26 @@ class ByHand:
         self.name = "by-hand" if client is None else client.name
         self.bench: Bench | None = None
         self.case = ""
+        self.interrupted = False
         self._client = client
         self._say = say
         self._pulls = 0
+        self._typed: list[str] = []
+        self._woken, self._waker = os.pipe()
+
+    def __enter__(self) -> Self:
+        # Not KeyboardInterrupt: it would come while a thread is waited for.
+        self._before = {
+            number: signal.signal(number, self._interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._waker)
+        os.close(self._woken)
 
     def capabilities(self) -> Json:
         """Claim what the client can do; without one, all that needs no store."""
@@ -127,15 +152,10 @@ class ByHand:
         self._pulls += 1
         for line in self._instructions(request):
             self._say(line)
-        reader, writer = os.pipe()
-        try:
-            # Called once at most, and then always before the pull is left behind.
-            on_cancel(lambda: os.write(writer, b"."))
-            ok = _answer(reader, self._say)
-        finally:
-            os.close(reader)
+        on_cancel(self._wake)
+        ok = self._answer()
         if ok is None:
-            return failure("interrupted")
+            return failure(INTERRUPTED, died=INTERRUPTED)
         error = None if ok else {"class": "", "message": "somebody said that it failed"}
         return {"ok": ok, "exit": 0 if ok else 1, "error": error}
 
@@ -165,6 +185,32 @@ class ByHand:
         yield from (f"  {line}" for line in curl_lines(self.bench, self.case, request))
         yield from self._command(request)
         yield "Then type ok or failed, and Enter. Ctrl-C ends it without a verdict."
+
+    def _interrupt(self, _number: int, _frame: object) -> None:
+        self.interrupted = True
+        self._wake()
+
+    def _wake(self) -> None:
+        os.write(self._waker, b".")
+
+    def _answer(self) -> bool | None:
+        """Read how a pull ended; None when that is not to be waited for any more."""
+        stdin = sys.stdin.fileno()
+        watched = [stdin, self._woken]
+        while True:
+            while self._typed:
+                word = self._typed.pop(0).strip().lower()
+                if word in _OK | _FAILED:
+                    return word in _OK
+                self._say("type ok or failed")
+            ready, _, _ = select.select(watched, [], [])
+            if self._woken in ready:
+                return None
+            data = os.read(stdin, 4096)
+            self._typed = data.decode(errors="replace").splitlines()
+            if not data:
+                # Nobody types here: what is left is the signal that ends it.
+                watched = [self._woken]
 
     def _command(self, request: Json) -> Iterator[str]:
         if self._client is None:
@@ -226,31 +272,10 @@ def _curl(url: str, one: Json, request: Json) -> str:
     return shlex.join([*words, url])
 
 
-def _answer(woken: int, say: Say) -> bool | None:
-    """Read how a pull ended; None when that is not to be waited for any more."""
-    stdin = sys.stdin.fileno()
-    watched = [stdin, woken]
-    while True:
-        ready, _, _ = select.select(watched, [], [])
-        if woken in ready:
-            return None
-        data = os.read(stdin, 4096)
-        if not data:
-            # Nobody types here: what is left is the signal that ends it.
-            watched = [woken]
-            continue
-        word = data.decode(errors="replace").strip().lower()
-        if word in _OK | _FAILED:
-            return word in _OK
-        say("type ok or failed")
-
-
 def _run(made: Case, bench: Bench) -> Raw:
     """Run the case, as the plugin would."""
     try:
         made.function(bench)
-    except KeyboardInterrupt:
-        return Raw(outcome=Outcome.NOT_TESTABLE, reason="interrupted")
     except NotTestable as err:
         return Raw(outcome=Outcome.NOT_TESTABLE, reason=str(err))
     except AssertionError as err:
@@ -292,7 +317,7 @@ def _tell_pull(pull: Mapping[str, Any], say: Say) -> None:
 
 def _told_verdict(made: Case, client: Client, raw: Raw, say: Say) -> int:
     say("")
-    if raw.reason == "interrupted":
+    if raw.reason == INTERRUPTED:
         say("no verdict: nobody said how the client ended")
         return 3
     result = replace(result_of(made, raw, client=client.name), twin=None)
@@ -307,16 +332,6 @@ def _told_verdict(made: Case, client: Client, raw: Raw, say: Say) -> int:
 
 
 @contextmanager
-def _interrupts() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def _patience() -> Iterator[None]:
     """Let gates and journals wait for people, who are slower than clients."""
     waits: tuple[Any, ...] = (Gate.wait_for, Journal.wait_for)
@@ -324,8 +339,7 @@ def _patience() -> Iterator[None]:
     for wait in waits:
         wait.__kwdefaults__ = {**(wait.__kwdefaults__ or {}), "timeout": PATIENCE}
     try:
-        with _interrupts():
-            yield
+        yield
     finally:
         for wait, defaults in zip(waits, before, strict=True):
             wait.__kwdefaults__ = defaults

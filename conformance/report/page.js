@@ -203,7 +203,7 @@ function listen() {
     else return;
     event.preventDefault();
   });
-  byId("filters").addEventListener("input", filter);
+  for (const kind of ["input", "change"]) byId("filters").addEventListener(kind, filter);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("filters").addEventListener("reset", () => {
     for (const chip of byId("verdicts").children) chip.setAttribute("aria-pressed", "false");
@@ -333,7 +333,7 @@ function drawCase(details, one, place) {
 
 function drawFaults(faults) {
   return make("ul", {}, ...faults.map((fault) => make("li", {},
-    make("code", {}, fault.what), fault.fired ? `, ${fault.fired}×` : ", never met")));
+    make("code", {}, fault.what), fault.fired ? `, met ${fault.fired} times` : ", never met")));
 }
 
 function drawPull(pull) {

@@ -70,7 +70,7 @@ CHANGES = [
 def test_change_of_a_verdict(old, new, kind):
     before, after = (["c"] if v is None else ["c", judged(v)] for v in (old, new))
     changes = compare(a_run(before), a_run(after))
-    expected = {k: 0 for k in ("worse", "better", "changed", "new", "gone")}
+    expected = dict.fromkeys(("worse", "better", "changed", "new", "gone"), 0)
     if kind is not None:
         expected[kind] = 1
         assert (changes[kind][0]["old"], changes[kind][0]["new"]) == (old, new)

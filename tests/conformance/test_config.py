@@ -134,7 +134,8 @@ def test_expected_failures_are_added_to_those_of_the_adapter(read):
             "[[expected-failure]] 1: the link is empty",
         ),
         (
-            "[[expected-failure]]\ncase = 'a'\nreason = 'x'\nuntil = 2026-01-01T00:00:00",
+            "[[expected-failure]]\ncase = 'a'\nreason = 'x'\n"
+            "until = 2026-01-01 01:02:03",
             "until must be a day",
         ),
     ],
@@ -173,5 +174,5 @@ def test_file_of_the_current_folder_is_found(tmp_path, monkeypatch):
     assert find_config(None) == Config()
     (tmp_path / "pull-conformance.toml").write_text("strict = true")
     assert find_config(None).strict
-    with pytest.raises(ConfigError, match="other.toml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"other\.toml: cannot be read: No such"):
         find_config("other.toml")

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 

@@ -33,23 +33,21 @@ def found(made=CASE, outcome=Outcome.SATISFIED, *, reason="", client="c", **opti
 
 def a_run(*results, version="1.0", **options):
     names = dict.fromkeys(result.client for result in results)
-    return Run(
-        **{
-            "started": datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC),
-            "seconds": 1.0,
-            "strict": False,
-            "clients": tuple(
-                ClientRun(
-                    name=name,
-                    version=version,
-                    features=("tls",),
-                    cases=judge_all(r for r in results if r.client == name),
-                )
-                for name in names
-            ),
-        }
-        | options
+    run = Run(
+        started=datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC),
+        seconds=1.0,
+        strict=False,
+        clients=tuple(
+            ClientRun(
+                name=name,
+                version=version,
+                features=("tls",),
+                cases=judge_all(r for r in results if r.client == name),
+            )
+            for name in names
+        ),
     )
+    return replace(run, **options)
 
 
 @pytest.fixture
