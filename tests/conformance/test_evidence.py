@@ -64,10 +64,11 @@ def test_nothing_happened_yet(bench):
 def test_pull_that_goes_on_is_said_to(bench):
     image = bench.publish()
     with bench.registry.gate("/blobs/*") as gate:
-        bench.start_pull(image)
+        running = bench.start_pull(image)
         gate.wait_for(1)
         trace = evidence_of(bench)
         gate.open()
+        running.wait()
     (pull,) = trace["pulls"]
     assert (pull["ok"], pull["seconds"], pull["reason"]) == (None, None, "running")
     held = trace["exchanges"][-1]

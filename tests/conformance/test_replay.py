@@ -47,7 +47,8 @@ def typed(monkeypatch):
     reader, writer = os.pipe()
     with open(reader) as stdin:  # noqa: PTH123 - a descriptor
         monkeypatch.setattr("sys.stdin", stdin)
-        yield lambda text: os.write(writer, text.encode()) and os.close(writer)
+        yield lambda text: os.write(writer, text.encode())
+    os.close(writer)
 
 
 @pytest.fixture

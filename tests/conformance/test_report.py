@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
@@ -296,6 +297,30 @@ def test_many_cases_with_one_reason_are_counted():
 )
 def test_last_line_says_how_it_went(run, last):
     assert printed(run).splitlines()[-1] == last
+
+
+def uncounted(client):
+    violated = Raw(outcome=Outcome.VIOLATED, reason="no")
+    made = result_of(a_case("new"), violated, client=client)
+    yield replace(made, uncounted="not in suite 0.1.0")
+    yield from only_good(client)
+
+
+def test_what_does_not_count_is_told_and_not_red(tmp_path):
+    lines = printed(replace(a_run(uncounted), shard="1/4")).splitlines()
+    assert "fail  verify.new  (MUST)  does not count: not in suite 0.1.0" in lines
+    last = "ok - 2 cases in 1.2 s, shard 1/4: merge judges it with the others"
+    assert lines[-1] == last
+    assert kinds(junit(a_run(uncounted), tmp_path))["verify.new"] == ["skipped"]
+
+
+def test_junit_names_of_two_versions_of_a_client_are_unique(tmp_path):
+    run = a_run()
+    other = replace(run.clients[0], version="1.16")
+    root = junit(replace(run, clients=(*run.clients, other)), tmp_path)
+    names = [(c.get("classname"), c.get("name")) for c in root.iter("testcase")]
+    assert len(names) == len(set(names)) == 32
+    assert ("skopeo 1.16.verify", "verify.bad") in names
 
 
 def test_what_broke_outside_cases_is_told():
