@@ -33,7 +33,7 @@ from fakeregistry.journal import Journal
 if TYPE_CHECKING:
     from fakeregistry import Image
 
-__all__ = ["replay"]
+__all__ = ["curl_line", "replay"]
 
 Say = Callable[[str], None]
 
@@ -234,7 +234,7 @@ def curl_lines(bench: Bench, case: str, request: Json) -> Iterator[str]:
             urls[f"registry {number}"] = registry.url
     recorded = load_recording().get(case, {"exchanges": _plain(request)})
     lines = (
-        _curl(f"{urls[one['server']]}{one['target']}", one, request)
+        curl_line(f"{urls[one['server']]}{one['target']}", one, request)
         for one in recorded["exchanges"]
         if one["server"] in urls and "[redacted]" not in one["target"]
     )
@@ -252,7 +252,8 @@ def _plain(request: Json) -> list[Json]:
     return [one]
 
 
-def _curl(url: str, one: Json, request: Json) -> str:
+def curl_line(url: str, one: Json, request: Json) -> str:
+    """Return a request of the recording as a command, to another address."""
     words = ["curl", "-sS"]
     words += ["-I"] if one["method"] == "HEAD" else []
     words += ["-D", "-", "-o", "/dev/null"] if "/blobs/" in url else []
