@@ -4,7 +4,11 @@
     pull-conformance cases
     pull-conformance clients
     pull-conformance smoke --client skopeo
+    pull-conformance explain verify.layer-intact
+    pull-conformance replay verify.layer-intact --client skopeo
     pull-conformance vectors conformance/vectors
+
+Commands for saved reports stand in conformance/cli_reports.py.
 
 Exit status: 0 all that counts passed, 1 not, 2 misuse, 3 nothing ran.
 """
@@ -17,11 +21,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from conformance import __version__
+from conformance import __version__, cli_cases, cli_reports
 from conformance.adapter import BUNDLED, AdapterError, Client, ClientInfo, bundled
 from conformance.case import Case, CaseError, load_suite
 from conformance.front import RunOptions, run_suite
-from conformance.session import chosen_clients
+from conformance.report.run import TRACES
+from conformance.report.saved import ReportError
+from conformance.session import DEFAULT_TIMEOUT, chosen_clients
 from conformance.smoke import smoke
 from conformance.vectors import runner
 from conformance.vectors.known import read_known
@@ -44,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = options.function(options, rest)
         sys.stdout.flush()
-    except (AdapterError, CaseError, runner.VectorError) as err:
+    except (AdapterError, CaseError, ReportError, runner.VectorError) as err:
         sys.stderr.write(f"pull-conformance {options.command}: error: {err}\n")
         return MISUSE
     except KeyboardInterrupt:
@@ -69,7 +75,12 @@ def _run(options: argparse.Namespace, rest: Sequence[str]) -> int:
             strict=options.strict,
             json=options.json,
             junit=options.junit,
+            html=options.html,
             timeout=options.timeout,
+            trace=options.trace,
+            shard=options.shard,
+            suite_version=options.suite_version,
+            config=options.config,
         ),
         rest,
     )
@@ -139,7 +150,7 @@ def _smoke(options: argparse.Namespace, _rest: Sequence[str]) -> int:
     for client in _chosen(options):
         try:
             client.setup()
-            well &= smoke(client, timeout=options.timeout, say=_say)
+            well &= smoke(client, timeout=options.timeout or DEFAULT_TIMEOUT, say=_say)
         finally:
             client.teardown()
     return 0 if well else 1
@@ -194,6 +205,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_clients_command(commands)
     _add_smoke(commands)
     _add_vectors(commands)
+    cli_cases.add_commands(commands)
+    cli_reports.add_commands(commands)
     return parser
 
 
@@ -224,6 +237,24 @@ def _add_run(commands: "_Commands") -> None:
     )
     run.add_argument("--json", metavar="FILE", help="write the report as JSON")
     run.add_argument("--junit", metavar="FILE", help="write the report as JUnit XML")
+    run.add_argument("--html", metavar="FILE", help="write the report as one HTML page")
+    run.add_argument(
+        "--trace",
+        choices=TRACES,
+        default="failures",
+        help="of which cases the JSON report has the wire (default: %(default)s)",
+    )
+    run.add_argument("--shard", metavar="I/N", help="run the I-th of N parts")
+    run.add_argument(
+        "--suite-version",
+        metavar="V",
+        help="let only the cases of this released version be red",
+    )
+    run.add_argument(
+        "--config",
+        metavar="FILE",
+        help="settings (default: pull-conformance.toml in the current folder)",
+    )
     run.set_defaults(function=_run)
 
 
@@ -288,7 +319,6 @@ def _add_clients(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         type=_seconds,
-        default=60.0,
         metavar="S",
         help="deadline of one run of the client, in seconds (default: 60)",
     )

@@ -145,12 +145,21 @@ class RunningPull:
 class Bench:
     """A registry and a client for one case.
 
+    Args:
+        client: Who pulls.
+        folder: Where its stores are made.
+        timeout: Deadline of a pull, in seconds.
+        port: Of the first registry, the others have the next ones; 0: any.
+
     Attributes:
         root: The client's store: a fresh, empty folder.
     """
 
-    def __init__(self, client: Client, folder: Path, *, timeout: float) -> None:
+    def __init__(
+        self, client: Client, folder: Path, *, timeout: float, port: int = 0
+    ) -> None:
         self.client = client
+        self._port = port
         self._folder = folder
         self._timeout = timeout
         self._stores = 0
@@ -160,6 +169,7 @@ class Bench:
         self._secrets: set[tuple[str, str]] = set()
         self._observed: list[str] = []
         self._running: list[Running] = []
+        self._refs: list[str] = []
         self._was_asked = False
         self._lock = threading.Lock()
         self._pulling = 0
@@ -174,6 +184,8 @@ class Bench:
 
     def new_registry(self, **options: Any) -> Registry:  # noqa: ANN401 - Registry's
         """Start a registry; it stops when the case is over."""
+        if self._port:
+            options.setdefault("port", self._port + len(self._registries))
         registry = Registry(**options)
         registry.__enter__()
         self._registries.append(registry)
@@ -230,6 +242,7 @@ class Bench:
             request, options.get("deadline") or self._timeout, self._over
         )
         self._running.append(running)
+        self._refs.append(ref)
         return RunningPull(
             running, lambda: self.client.inspect(root, {"images"}).image(ref)
         )
@@ -296,6 +309,18 @@ class Bench:
         if not self._running or not all(running.done for running in self._running):
             return None
         return f"the client has ended: {to_pull(self._running[-1].wait())}"
+
+    @property
+    def registries(self) -> tuple[Registry, ...]:
+        """The registries of this case, in the order in which they were made."""
+        return tuple(self._registries)
+
+    def pulls(self) -> list[tuple[str, PullResult | None]]:
+        """Return what was pulled and how it ended, None while it goes on."""
+        return [
+            (ref, running.wait() if running.done else None)
+            for ref, running in zip(self._refs, self._running, strict=True)
+        ]
 
     def redact(self, text: str) -> str:
         """Take the secrets of this case out of a text."""

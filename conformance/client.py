@@ -121,6 +121,7 @@ class Running:
         self._result: PullResult | None = None
         self._answer: Json = {}
         self._ended = 0.0
+        self._over = threading.Event()
         self._started = time.monotonic()
         self._thread = threading.Thread(
             target=self._main, name=f"pull by {name}", daemon=True
@@ -130,7 +131,7 @@ class Running:
     @property
     def done(self) -> bool:
         """Whether the pull has come to its end."""
-        return not self._thread.is_alive()
+        return self._over.is_set()
 
     def wait(self) -> PullResult:
         """Wait for the end of the pull, at most until its deadline."""
@@ -152,6 +153,8 @@ class Running:
             self._answer = failure(text, died=text)
         finally:
             self._ended = time.monotonic()
+            self._over.set()
+            self._on_end()
 
     def _finish(self, reason: str) -> PullResult:
         with self._lock:

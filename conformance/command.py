@@ -142,15 +142,26 @@ class CommandAdapter:
     def pull(self, request: Json, on_cancel: OnCancel) -> Json:
         """Run the command of a pull."""
         root = Path(request["root"])
+        argv, own = self.command_line(request)
+        process = Process(argv, env=client_environment(root) | own, cwd=root)
+        on_cancel(process.stop)
+        return _result(process.wait())
+
+    def command_line(self, request: Json) -> tuple[list[str], dict[str, str]]:
+        """Return the command of a pull and the variables that it is given.
+
+        The folders that it needs exist afterwards.
+        """
         values = placeholder_values(request, self._wanted)
         for folder in self.folders:
             Path(fill(folder, values)).mkdir(parents=True, exist_ok=True)
         argv = self.pull_template.fill(values, switches(request))
-        process = Process(
-            [self.program, *argv[1:]], env=self._environment(root, values), cwd=root
-        )
-        on_cancel(process.stop)
-        return _result(process.wait())
+        own = {
+            name: fill(text, values)
+            for name, text in self.env.items()
+            if names(text) <= values.keys()
+        }
+        return [self.program, *argv[1:]], own
 
     def inspect(self, request: Json) -> Json:
         """Read what the commands wrote below a root."""
@@ -161,14 +172,6 @@ class CommandAdapter:
     def _wanted(self) -> frozenset[str]:
         own = frozenset[str]().union(*(names(text) for text in self.env.values()))
         return own | self.pull_template.mentioned
-
-    def _environment(self, root: Path, values: Mapping[str, str]) -> dict[str, str]:
-        own = {
-            name: fill(text, values)
-            for name, text in self.env.items()
-            if names(text) <= values.keys()
-        }
-        return client_environment(root) | own
 
     def _version(self) -> str:
         if not self.version_command:

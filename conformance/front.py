@@ -25,7 +25,7 @@ _XDIST: Final = ("-n", "--numprocesses", "--dist", "--tx", "--maxprocesses", "-d
 #: Options that ask for output of pytest's own, which is not shown otherwise.
 _SHOWING: Final = (
     *("-v", "-s", "-r", "-l", "--verbose", "--capture", "--showlocals", "--tb"),
-    *("--pdb", "--trace", "--durations", "--collect-only", "--co", "--fixtures"),
+    *("--pdb", "--durations", "--collect-only", "--co", "--fixtures"),
     *("--markers", "--setup", "--debug", "--version"),
 )
 _ENVIRONMENT: Final[Mapping[str, str | None]] = {
@@ -54,7 +54,12 @@ class RunOptions:
     strict: bool = False
     json: str | None = None
     junit: str | None = None
-    timeout: float = 60.0
+    html: str | None = None
+    timeout: float | None = None
+    trace: str = "failures"
+    shard: str | None = None
+    suite_version: str | None = None
+    config: str | None = None
 
 
 def run_suite(options: RunOptions, rest: Sequence[str]) -> int:
@@ -106,7 +111,12 @@ def _arguments(options: RunOptions, rest: Sequence[str]) -> list[str]:
         ("--level", options.levels),
         ("--conformance-json", filter(None, [options.json])),
         ("--conformance-junit", filter(None, [options.junit])),
-        ("--client-timeout", [str(options.timeout)]),
+        ("--conformance-html", filter(None, [options.html])),
+        ("--conformance-trace", [options.trace]),
+        ("--conformance-config", filter(None, [options.config])),
+        ("--shard", filter(None, [options.shard])),
+        ("--suite-version", filter(None, [options.suite_version])),
+        ("--client-timeout", filter(None, [options.timeout])),
     ):
         made += [f"{option}={value}" for value in values]
     if options.strict:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import pytest
 
+from conformance.report.html import write_html
 from conformance.report.json import write_json
 from conformance.report.junit import write_junit
 from conformance.report.run import ClientRun, Run
@@ -128,6 +129,9 @@ class Gatherer:
             started=self._started,
             seconds=time.monotonic() - self._clock,
             strict=self._session.strict,
+            trace=self._config.option.conformance_trace,
+            shard=str(self._session.shard or ""),
+            suite_version=self._session.suite_version,
             broken=tuple(self._broken),
             clients=tuple(
                 ClientRun(
@@ -147,6 +151,7 @@ class Gatherer:
         for file, write in (
             (option.conformance_json, write_json),
             (option.conformance_junit, write_junit),
+            (option.conformance_html, write_html),
         ):
             if file is None:
                 continue

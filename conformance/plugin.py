@@ -15,7 +15,7 @@ import fnmatch
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import pytest
 
@@ -27,8 +27,16 @@ from conformance.case import (
     DeadlineMissed,
     NotTestable,
 )
+from conformance.evidence import evidence_of
 from conformance.gathering import Gatherer
-from conformance.selection import client_of, duplicates, item_case, with_twins
+from conformance.report.run import TRACES
+from conformance.selection import (
+    client_of,
+    duplicates,
+    in_shard,
+    item_case,
+    with_twins,
+)
 from conformance.session import Session, open_session
 from conformance.verdict import (
     Judged,
@@ -75,9 +83,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add(
         "--client-timeout",
         type=float,
-        default=60.0,
         metavar="S",
-        help="deadline of one run of the client, in seconds (default: %(default)s)",
+        help="deadline of one run of the client, in seconds (default: 60)",
+    )
+    add(
+        "--suite-version",
+        metavar="V",
+        help="let only the cases of this released version be red",
+    )
+    add("--shard", metavar="I/N", help="run the I-th of N parts")
+    add(
+        "--conformance-config",
+        metavar="FILE",
+        help="settings (default: pull-conformance.toml in the current folder)",
+    )
+    add(
+        "--conformance-trace",
+        choices=TRACES,
+        default="failures",
+        help="of which cases the JSON report has the wire (default: %(default)s)",
     )
     add(
         "--conformance-strict",
@@ -86,6 +110,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--conformance-json", metavar="FILE", help="write the report as JSON")
     add("--conformance-junit", metavar="FILE", help="write the verdicts as JUnit XML")
+    add("--conformance-html", metavar="FILE", help="write the report as one HTML page")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -160,7 +185,7 @@ def pytest_collection_modifyitems(
         item.stash[_selected_key] = False
     for item in selected:
         item.stash[_selected_key] = True
-    items[:] = with_twins(selected, everything)
+    items[:] = in_shard(with_twins(selected, everything), session.shard)
 
 
 @pytest.fixture
@@ -180,8 +205,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     made = item_case(item)
     if made is None or not client_of(item):
         return
-    client = item.config.stash[session_key].clients[client_of(item)]
-    reason = not_testable_because(made, client.features)
+    session = item.config.stash[session_key]
+    client = session.clients[client_of(item)]
+    reason = session.switched_off(made) or not_testable_because(made, client.features)
     if reason is not None:
         item.stash[_raw_key] = Raw(outcome=Outcome.NOT_TESTABLE, reason=reason)
         pytest.skip(reason)
@@ -201,20 +227,43 @@ def pytest_runtest_makereport(
         return report
     session = item.config.stash[session_key]
     client = session.clients[client_of(item)]
+    bench = item.stash.get(_bench_key, None)
     listed = client.xfails.get(made.id)
-    result = result_of(
-        made,
-        raw,
-        client=client.name,
-        xfail=None if listed is None else listed.reason,
-        selected=item.stash.get(_selected_key, True),
-        seconds=call.duration,
+    lapsed = None if listed is None else listed.lapsed(client.version)
+    if listed is not None and lapsed is not None:
+        listed = None
+        if raw.outcome is Outcome.VIOLATED:
+            raw = replace(raw, reason=f"{raw.reason}\n{lapsed}")
+    result = replace(
+        result_of(
+            made,
+            raw,
+            client=client.name,
+            xfail=None if listed is None else listed.reason,
+            selected=item.stash.get(_selected_key, True),
+            seconds=call.duration,
+        ),
+        xfail_link="" if listed is None else listed.link,
+        uncounted=session.uncounted(made),
+        trace=_trace(session, raw, bench, expected=listed is not None),
     )
     session.results[client.name, made.id] = result
     report.conformance = result.to_json()  # type: ignore[attr-defined]
     _restate(report, _judged_so_far(session, result), strict=session.strict)
-    _redact(report, item.stash.get(_bench_key, None))
+    _redact(report, bench)
     return report
+
+
+def _trace(
+    session: Session, raw: Raw, bench: Bench | None, *, expected: bool
+) -> dict[str, Any] | None:
+    """Return the wire and the client's output, if a report may want them."""
+    failed = raw.outcome in (Outcome.VIOLATED, Outcome.ERROR)
+    if bench is None or not (
+        session.trace == "all" or (session.trace == "failures" and (failed or expected))
+    ):
+        return None
+    return evidence_of(bench)
 
 
 def _raw(
@@ -280,13 +329,10 @@ def _judged_so_far(session: Session, result: Result) -> Judged:
 def _restate(report: pytest.TestReport, judged: Judged, *, strict: bool) -> None:
     """Give pytest the outcome that goes with the verdict."""
     outcome: Literal["passed", "failed", "skipped"] = "passed"
-    match judged.verdict:
-        case Verdict.FAIL | Verdict.ERROR | Verdict.UNEXPECTED_PASS:
-            outcome = "failed"
-        case Verdict.WARN if strict:
-            outcome = "failed"
-        case Verdict.NOT_TESTABLE | Verdict.KNOWN:
-            outcome = "skipped"
+    if judged.is_red(strict=strict):
+        outcome = "failed"
+    elif judged.verdict in (Verdict.NOT_TESTABLE, Verdict.KNOWN):
+        outcome = "skipped"
     if outcome == "skipped":
         path, line = report.location[0], report.location[1] or 0
         report.longrepr = (path, line + 1, f"Skipped: {judged.reason}")

@@ -32,6 +32,33 @@ class Wanted:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """A part of a run: every ``count``-th case, beginning with the ``number``-th."""
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+def parse_shard(text: str | None) -> Shard | None:
+    """Return the shard that a text like "1/4" names, None if there is no text.
+
+    Raises:
+        ValueError: It names none.
+    """
+    if text is None:
+        return None
+    number, _, count = text.partition("/")
+    if not (
+        number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)
+    ):
+        raise ValueError(f"{text!r} is no shard like 1/4")
+    return Shard(number=int(number), count=int(count))
+
+
 def wanted(
     suite: Mapping[str, Case],
     *,
@@ -96,6 +123,22 @@ def with_twins(
         (item for item in everything if id(item) in chosen),
         key=lambda item: (clients.index(client_of(item)), depth[id(item)]),
     )
+
+
+def in_shard(
+    items: Sequence["pytest.Item"], shard: Shard | None
+) -> list["pytest.Item"]:
+    """Return the items of one shard; a case is in one, whatever the clients.
+
+    A case and its twin may fall into two: they are judged where reports are merged.
+    """
+    if shard is None:
+        return list(items)
+    cases = sorted({made.id for item in items if (made := item_case(item)) is not None})
+    mine = set(cases[shard.number - 1 :: shard.count])
+    return [
+        item for item in items if (made := item_case(item)) is None or made.id in mine
+    ]
 
 
 def duplicates(items: Sequence["pytest.Item"]) -> str | None:

@@ -11,11 +11,14 @@ from typing import Final
 from conformance.adapter import AdapterError, Client, load_clients
 from conformance.bench import remove_tree
 from conformance.case import Case, load_suite
-from conformance.selection import Wanted, wanted
+from conformance.config import Config, find_config
+from conformance.released import cases_of
+from conformance.selection import Shard, Wanted, parse_shard, wanted
 from conformance.verdict import Result
 from conformance.xfails import check_xfails
 
 DEFAULT_CLIENT: Final = "refimpl"
+DEFAULT_TIMEOUT: Final = 60.0
 
 
 @dataclass(kw_only=True)
@@ -27,6 +30,11 @@ class Session:
     wanted: Wanted
     timeout: float
     strict: bool
+    config: Config = field(default_factory=Config)
+    trace: str = "failures"
+    shard: Shard | None = None
+    suite_version: str = ""
+    counted: frozenset[str] | None = None
     results: dict[tuple[str, str], Result] = field(default_factory=dict)
     _ready: dict[str, AdapterError | None] = field(default_factory=dict)
     _folder: Path | None = None
@@ -49,6 +57,20 @@ class Session:
             raise error
         return client
 
+    def switched_off(self, made: Case) -> str | None:
+        """Return why a case is not to run; one that was named on the way here is."""
+        if made.id in self.wanted.cases or made.area in self.wanted.areas:
+            return None
+        return self.config.switched_off(made)
+
+    def uncounted(self, made: Case) -> str:
+        """Return why a case cannot be red, empty if it can."""
+        if self.counted is not None and made.id not in self.counted:
+            return f"not in suite {self.suite_version}"
+        if made.level not in (self.wanted.levels or self.config.levels):
+            return f"the level {made.level} does not count here"
+        return ""
+
     def folder(self) -> Path:
         """Return the name of a folder for one case; it does not exist yet."""
         if self._folder is None:
@@ -68,6 +90,8 @@ class Session:
             check_xfails(client.xfails, self.suite)
             # Asked now, so that an adapter that cannot tell is a plain error.
             _ = client.version, client.features
+            for xfail in client.xfails.values():
+                xfail.lapsed(client.version)
 
     def close(self) -> None:
         """End what clients keep running and remove what is left."""
@@ -81,26 +105,57 @@ class Session:
 def open_session(option: Namespace) -> Session:
     """Load the suite and the clients that the options of the plugin name.
 
+    Options win over what pull-conformance.toml says.
+
     Raises:
         AdapterError: A client is unknown or described wrongly.
         CaseError: The suite itself is wrong.
-        ValueError: Another option makes no sense.
+        ValueError: Another option, or the file, makes no sense.
     """
-    if not option.client_timeout > 0:
-        raise ValueError(f"a deadline of {option.client_timeout} s is none")
-    for file in (option.conformance_json, option.conformance_junit):
+    config = find_config(option.conformance_config)
+    timeout = option.client_timeout
+    if timeout is None:
+        timeout = config.timeout or DEFAULT_TIMEOUT
+    if not timeout > 0:
+        raise ValueError(f"a deadline of {timeout} s is none")
+    for file in (
+        option.conformance_json,
+        option.conformance_junit,
+        option.conformance_html,
+    ):
         if file is not None:
-            _check_writable(Path(file))
+            check_writable(Path(file))
     suite = load_suite()
+    config.check(suite)
+    version = option.suite_version or config.suite_version
     asked = wanted(suite, cases=option.case, areas=option.area, levels=option.level)
-    clients = chosen_clients(option.client, option.adapter, option.command)
     return Session(
         suite=suite,
-        clients={client.name: client for client in clients},
+        clients=_clients(option, config),
         wanted=asked,
-        timeout=option.client_timeout,
-        strict=option.conformance_strict,
+        timeout=timeout,
+        strict=option.conformance_strict or config.strict,
+        config=config,
+        # A page shows whatever somebody may click on.
+        trace="all" if option.conformance_html else option.conformance_trace,
+        shard=parse_shard(option.shard),
+        suite_version=version,
+        counted=cases_of(version, suite) if version else None,
     )
+
+
+def _clients(option: Namespace, config: Config) -> dict[str, Client]:
+    asked = option.client, option.adapter, option.command
+    # An option may ask for one of the file's clients: the others are no mistakes.
+    all_asked = not any(asked)
+    if all_asked:
+        asked = config.clients, config.adapters, config.commands
+    found = {client.name: client for client in chosen_clients(*asked)}
+    if all_asked:
+        config.check_clients(found)
+    for client in found.values():
+        client.xfails = config.xfails_of(client.name, client.xfails)
+    return found
 
 
 def chosen_clients(
@@ -116,7 +171,12 @@ def chosen_clients(
     return load_clients(names, adapters, commands)
 
 
-def _check_writable(file: Path) -> None:
+def check_writable(file: Path) -> None:
+    """Make sure that a report can be written, before a run is spent on it.
+
+    Raises:
+        ValueError: It cannot.
+    """
     if not file.absolute().parent.is_dir():
         raise ValueError(f"cannot write {file}: there is no such folder")
     if file.is_dir():

@@ -6,8 +6,9 @@ negative case counts only if its twin passed with the same client in the same
 run: a client that rejects everything has not shown that it checks anything.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -61,6 +62,12 @@ class Result:
 
     Attributes:
         selected: It was asked for, and did not only come along as a twin.
+        description: What the case is about, in full.
+        xfail: Why it is expected to fail, None if it is not.
+        xfail_link: Where that can be seen.
+        uncounted: Why it is never red, empty if it may be.
+        flaky: Several runs of it did not end alike.
+        trace: The wire and the client's output (conformance/evidence.py).
     """
 
     client: str
@@ -77,10 +84,16 @@ class Result:
     selected: bool
     seconds: float
     raw: Raw
+    description: str = ""
+    xfail_link: str = ""
+    uncounted: str = ""
+    flaky: bool = False
+    trace: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as what JSON, and xdist, can carry."""
-        made = asdict(self)
+        made = {field.name: getattr(self, field.name) for field in fields(self)}
+        made["raw"] = asdict(self.raw)
         made["level"] = str(self.level)
         made["needs"] = list(self.needs)
         made["raw"]["outcome"] = str(self.raw.outcome)
@@ -108,6 +121,11 @@ class Judged:
     verdict: Verdict
     reason: str
 
+    def is_red(self, *, strict: bool) -> bool:
+        """Say whether this makes a run fail."""
+        red = self.verdict in RED or (strict and self.verdict is Verdict.WARN)
+        return red and not self.result.uncounted
+
 
 def result_of(  # noqa: PLR0913 - what a run adds to a case, each part named
     made: Case,
@@ -134,6 +152,7 @@ def result_of(  # noqa: PLR0913 - what a run adds to a case, each part named
         selected=selected,
         seconds=seconds,
         raw=raw,
+        description=made.docstring,
     )
 
 
@@ -207,10 +226,37 @@ def _expected_failure(
     return verdict, reason
 
 
+#: The outcomes of which one is shown when runs differ, the one that says most first.
+_GRAVEST: Final = (
+    Outcome.ERROR,
+    Outcome.VIOLATED,
+    Outcome.NOT_TESTABLE,
+    Outcome.SATISFIED,
+)
+
+
+def combine(runs: Sequence[Result]) -> Result:
+    """Return one result of several runs of a case by a client.
+
+    Runs that end alike are one. Of those that do not, the gravest is kept, and its
+    reason says how often it was so: a client that passes now and then has not passed.
+    """
+    selected = any(one.selected for one in runs)
+    kept = min(runs, key=lambda one: _GRAVEST.index(one.raw.outcome))
+    counts = Counter(one.raw.outcome for one in runs)
+    if len(counts) == 1:
+        return replace(kept, selected=selected, flaky=any(one.flaky for one in runs))
+    said = ", ".join(f"{outcome} {number}x" for outcome, number in counts.items())
+    reason = f"runs of it did not end alike ({said})"
+    if kept.raw.reason:
+        reason = f"{reason}: {kept.raw.reason}"
+    raw = replace(kept.raw, reason=reason)
+    return replace(kept, raw=raw, selected=selected, flaky=True)
+
+
 def exit_status(judged: Collection[Judged], *, strict: bool) -> int:
     """Return 0 if all that counts passed, 1 if not, 3 if nothing was judged."""
-    red = RED | {Verdict.WARN} if strict else RED
-    if any(one.verdict in red for one in judged):
+    if any(one.is_red(strict=strict) for one in judged):
         return 1
     counted = [one for one in judged if one.result.selected]
     if all(one.verdict is Verdict.NOT_TESTABLE for one in counted):

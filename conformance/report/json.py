@@ -1,4 +1,8 @@
-"""The report for programs; schema.json beside this file says what is in it."""
+"""The report for programs; schema.json beside this file says what is in it.
+
+It holds what was found besides what was said of it, so that shards can be judged
+where they meet (conformance/report/saved.py).
+"""
 
 import json
 import os
@@ -9,6 +13,13 @@ from typing import Any, Final
 from conformance.report.run import ClientRun, Run
 from conformance.verdict import Judged, Verdict
 
+#: Verdicts that somebody will want to look into.
+TRACED: Final = frozenset(
+    {
+        *(Verdict.FAIL, Verdict.WARN, Verdict.KNOWN),
+        *(Verdict.UNEXPECTED_PASS, Verdict.ERROR),
+    }
+)
 SCHEMA: Final = Path(__file__).with_name("schema.json")
 
 
@@ -19,29 +30,36 @@ def to_json(run: Run) -> dict[str, Any]:
         "started": run.started.isoformat(timespec="milliseconds"),
         "seconds": round(run.seconds, 3),
         "strict": run.strict,
+        "shard": run.shard or None,
+        "suite_version": run.suite_version or None,
         "exit": run.exit_status,
         "broken": list(run.broken),
-        "clients": [_client(client) for client in run.clients],
+        "clients": [_client(client, run.trace) for client in run.clients],
     }
 
 
-def _client(client: ClientRun) -> dict[str, Any]:
+def _client(client: ClientRun, trace: str) -> dict[str, Any]:
     totals = client.totals
     return {
         "name": client.name,
         "version": client.version,
         "features": list(client.features),
         "totals": {str(verdict): totals[verdict] for verdict in Verdict},
-        "cases": [_case(judged) for judged in client.cases],
+        "cases": [_case(judged, trace) for judged in client.cases],
     }
 
 
-def _case(judged: Judged) -> dict[str, Any]:
+def _case(judged: Judged, trace: str) -> dict[str, Any]:
     result = judged.result
+    raw = result.raw
+    expected = None
+    if result.xfail is not None:
+        expected = {"reason": result.xfail, "link": result.xfail_link}
     return {
         "id": result.id,
         "area": result.area,
         "title": result.title,
+        "description": result.description,
         "level": str(result.level),
         "critical": result.critical,
         "clause": result.clause,
@@ -51,9 +69,22 @@ def _case(judged: Judged) -> dict[str, Any]:
         "selected": result.selected,
         "verdict": str(judged.verdict),
         "reason": judged.reason,
-        "details": result.raw.details,
+        "details": raw.details,
         "seconds": round(result.seconds, 4),
+        "uncounted": result.uncounted,
+        "flaky": result.flaky,
+        "expected": expected,
+        "found": {
+            "outcome": str(raw.outcome),
+            "reason": raw.reason,
+            "observed": raw.observed,
+        },
+        "trace": result.trace if _wanted(trace, judged.verdict) else None,
     }
+
+
+def _wanted(trace: str, verdict: Verdict) -> bool:
+    return trace == "all" or (trace == "failures" and verdict in TRACED)
 
 
 def write_json(run: Run, path: Path) -> None:

@@ -4,9 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from conformance import __version__
 from conformance.verdict import Judged, Verdict, exit_status
+
+#: Which cases carry what went over the wire.
+TRACES: Final = ("all", "failures", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,9 @@ class Run:
 
     Attributes:
         broken: What went wrong outside any case, one line each.
+        trace: Of which cases the wire is written to JSON: one of `TRACES`.
+        shard: Such as "1/4" for a part of a run, empty for a whole one.
+        suite_version: The released version whose cases alone count, if one was named.
     """
 
     started: datetime
@@ -38,6 +45,9 @@ class Run:
     clients: tuple[ClientRun, ...]
     broken: Sequence[str] = ()
     suite: str = __version__
+    trace: str = "failures"
+    shard: str = ""
+    suite_version: str = ""
 
     @property
     def cases(self) -> tuple[Judged, ...]:
@@ -46,5 +56,12 @@ class Run:
 
     @property
     def exit_status(self) -> int:
-        """0: all that counts passed. 1: not. 3: nothing ran."""
-        return 1 if self.broken else exit_status(self.cases, strict=self.strict)
+        """0: all that counts passed. 1: not. 3: nothing ran.
+
+        A shard in which nothing was judged is no failure; whether anything was, is
+        for `merge` to say.
+        """
+        if self.broken:
+            return 1
+        status = exit_status(self.cases, strict=self.strict)
+        return 0 if status == 3 and self.shard else status

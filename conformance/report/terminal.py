@@ -164,6 +164,8 @@ def _print_case(console: Console, judged: Judged) -> None:
     line.append(f"  {result.id}")
     critical = ", critical" if result.critical else ""
     line.append(f"  ({result.level}{critical})", style="dim")
+    if result.uncounted:
+        line.append(f"  does not count: {result.uncounted}", style="dim")
     console.print(line)
     reason = result.raw.details or judged.reason
     for text in _lines(reason, limit=None if result.raw.details else REASON_LINES):
@@ -227,6 +229,8 @@ def _last_line(run: Run) -> Text:
     line.append(f" - {_count(len(run.cases))} in {run.seconds:.1f} s", style="dim")
     if run.strict:
         line.append(", strict", style="dim")
+    if run.shard:
+        line.append(f", shard {run.shard}: merge judges it with the others", "dim")
     return line
 
 

@@ -9,7 +9,7 @@ import pytest
 from conformance.bench import Mirror, Pull, remove_tree
 from conformance.case import ClientDied, DeadlineMissed, Feature, NotTestable
 from conformance.client import Client, ClientInfo
-from fakeregistry import BasicAuth
+from fakeregistry import BasicAuth, GateTimeout
 
 
 @pytest.fixture
@@ -120,6 +120,16 @@ def test_running_pull_goes_on_beside_the_case(bench):
         gate.wait_for(1)
         gate.open()
         assert running.wait().ok
+
+
+def test_nobody_waits_for_requests_of_a_client_that_has_ended(naive_client, bench_of):
+    bench = bench_of(naive_client("always-fails"))
+    image = bench.publish()
+    with bench.registry.gate("/blobs/*") as gate:
+        bench.start_pull(image)
+        with pytest.raises(GateTimeout, match="but the client has ended"):
+            gate.wait_for(1, timeout=60)
+    assert "this client never succeeds" in bench.ended()
 
 
 def test_credentials_of_the_registry_are_given(bench):

@@ -495,3 +495,130 @@ def test_nothing_is_left_behind(run, tmp_path_factory, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(place))
     run(TWINS)
     assert list(place.iterdir()) == []
+
+
+def cases_of(report):
+    return {
+        one["id"].removeprefix("sample."): one for one in report["clients"][0]["cases"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("trace", "shown"),
+    [
+        ("all", {"passes", "fails", "warns", "informs", "declines", "breaks"}),
+        ("failures", {"fails", "warns", "breaks"}),
+        ("none", set()),
+    ],
+)
+def test_wire_is_in_the_report_where_it_is_wanted(run, trace, shown):
+    report, _ = run(OUTCOMES, f"--conformance-trace={trace}")
+    found = cases_of(report)
+    assert {name for name, one in found.items() if one["trace"]} == shown
+    if trace == "all":
+        assert found["passes"]["trace"]["exchanges"][0]["status"] == 200
+
+
+def test_page_has_the_wire_of_all_and_the_json_what_was_asked(run, pytester):
+    page = pytester.path / "page.html"
+    report, _ = run(OUTCOMES, f"--conformance-html={page}")
+    assert cases_of(report)["passes"]["trace"] is None
+    assert "sample.passes" in page.read_text()
+
+
+def test_shards_are_parts_that_make_a_whole(run):
+    parts = [
+        cases_of(run(OUTCOMES + TWINS, f"--shard={n}/3")[0]).keys() for n in (1, 2, 3)
+    ]
+    whole = cases_of(run(OUTCOMES + TWINS)[0]).keys()
+    assert sorted(name for part in parts for name in part) == sorted(whole)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_shard_of_nothing_is_no_failure(run):
+    report, result = run(OUTCOMES, "--shard=2/2", "-k", "passes")
+    assert (result.ret, report["exit"], report["shard"]) == (0, 0, "2/2")
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0"])
+def test_what_is_no_shard_is_misuse(run, shard):
+    _, result = run(OUTCOMES, f"--shard={shard}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*'{shard}' is no shard like 1/4"])
+
+
+def test_case_that_is_newer_than_the_version_is_never_red(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("conformance.released.FOLDER", tmp_path)
+    listed = {"cases": ["sample.passes"], "renamed": {}, "removed": {}}
+    (tmp_path / "0.1.0.json").write_text(json.dumps(listed))
+    options = ("-k", "passes or fails or breaks")
+    report, result = run(OUTCOMES, "--suite-version=0.1.0", *options)
+    assert result.ret == report["exit"] == 0
+    fails = cases_of(report)["fails"]
+    assert (fails["verdict"], fails["uncounted"]) == ("fail", "not in suite 0.1.0")
+    assert report["suite_version"] == "0.1.0"
+    result.assert_outcomes(passed=3, deselected=5)
+    _, result = run(OUTCOMES, *options)
+    assert result.ret == 1
+    _, result = run(OUTCOMES, "--suite-version=0.2.0")
+    result.stderr.fnmatch_lines(["*unknown suite version '0.2.0'; there are 0.1.0"])
+
+
+CONFIG = """
+levels = ["SHOULD"]
+strict = true
+[[off]]
+case = "sample.breaks"
+reason = "not today"
+[[expected-failure]]
+case = "sample.warns"
+reason = "never did"
+link = "https://example.org/1"
+[[expected-failure]]
+case = "sample.fails"
+reason = "once"
+link = "https://example.org/2"
+until = 2026-01-31
+"""
+
+
+@pytest.fixture
+def configured(pytester):
+    file = pytester.path / "pull-conformance.toml"
+    file.write_text(CONFIG)
+    return file
+
+
+@pytest.mark.usefixtures("configured")
+def test_settings_of_the_current_folder_hold(run):
+    report, result = run(OUTCOMES)
+    found = cases_of(report)
+    assert result.ret == 0
+    assert report["strict"]
+    assert found["breaks"]["verdict"] == "not-testable"
+    assert found["breaks"]["reason"] == "switched off: not today"
+    assert found["warns"]["verdict"] == "known"
+    assert found["warns"]["expected"]["link"] == "https://example.org/1"
+    assert found["fails"]["verdict"] == "fail"
+    assert found["fails"]["uncounted"] == "the level MUST does not count here"
+    assert found["fails"]["reason"].endswith("expected until 2026-01-31 (once)")
+
+
+@pytest.mark.usefixtures("configured")
+def test_options_win_over_settings(run):
+    report, result = run(OUTCOMES, "--case=sample.breaks", "--level=MUST")
+    assert verdicts(report) == {("naive", "breaks"): "error"}
+    assert result.ret == 1
+
+
+def test_settings_can_be_named(run, tmp_path):
+    (tmp_path / "x.toml").write_text("levels = []")
+    report, result = run(OUTCOMES, f"--conformance-config={tmp_path / 'x.toml'}")
+    assert result.ret == report["exit"] == 0
+
+
+def test_wrong_settings_are_misuse(run, configured):
+    configured.write_text("[[off]]\ncase = 'sample.nine'\nreason = 'x'")
+    _, result = run(OUTCOMES)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*pull-conformance.toml: sample.nine is no case"])

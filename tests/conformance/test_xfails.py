@@ -26,7 +26,9 @@ def test_lines_are_read():
     ("line", "text"),
     [
         ("verify.a", "a line is 'case | reason | link'"),
-        ("verify.a | b | https://c | d", "a line is 'case | reason | link'"),
+        ("verify.a | b | https://c | d", "'d' is no bound like '>=1.2' or '<2'"),
+        ("verify.a | b | https://c | | soon", "Invalid isoformat string: 'soon'"),
+        ("verify.a | b | https://c | | | e", "a line is 'case | reason | link'"),
         ("| b | https://c", "the case is empty"),
         ("verify.a | | https://c", "the reason is empty"),
         ("verify.a | b |", "the link is empty"),
@@ -63,3 +65,26 @@ def test_bundled_files_are_right(file):
     from conformance.case import load_suite  # noqa: PLC0415 - the cases are many
 
     check_xfails(read_xfails(file), load_suite())
+
+
+@pytest.mark.parametrize(
+    ("columns", "version", "lapsed"),
+    [
+        ("", "1.9.3", None),
+        ("| <1.16", "1.9.3", None),
+        ("| <1.16", "1.16.0", "it is expected of versions <1.16 (gives up)"),
+        ("| | 2126-11-26", "unknown", None),
+        ("| | 2026-01-31", "1.0", "it was expected until 2026-01-31 (gives up)"),
+        ("| >=1.2, <2 | 2126-11-26", "v1.2-rc1", None),
+    ],
+)
+def test_line_holds_for_some_versions_and_some_time(columns, version, lapsed):
+    line = f"verify.a | gives up | https://example.org/1 {columns}"
+    (xfail,) = parse_xfails(line, where="x").values()
+    assert xfail.lapsed(version) == lapsed
+
+
+def test_version_that_cannot_be_compared_is_an_error():
+    found = parse_xfails("verify.a | b | https://c | <2", where="x")
+    with pytest.raises(AdapterError, match=r"x:1: the client's version 'unknown' has"):
+        found["verify.a"].lapsed("unknown")

@@ -7,12 +7,20 @@ from pathlib import Path
 import pytest
 
 from conformance.__main__ import main as pull_conformance
+from conformance.case import load_suite
+from conformance.config import KEYS as CONFIG_KEYS
+from conformance.config import read_config
 from fakeregistry.__main__ import main as fakeregistry
 from refimpl.cli import parse_arguments as refpull_arguments
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
-    [ROOT / "README.md", ROOT / "refimpl/README.md", ROOT / "conformance/ADAPTER.md"]
+    [
+        ROOT / "README.md",
+        ROOT / "refimpl/README.md",
+        ROOT / "conformance/ADAPTER.md",
+        ROOT / "conformance/CONFIG.md",
+    ]
 )
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(
@@ -37,6 +45,16 @@ def test_there_is_something_to_run():
 @pytest.mark.parametrize("code", FENCES)
 def test_python(code):
     exec(compile(code, "README", "exec"), {"__name__": "readme"})  # noqa: S102 - ours
+
+
+def test_settings_are_understood(tmp_path):
+    text = (ROOT / "conformance/CONFIG.md").read_text()
+    (shown,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "pull-conformance.toml"
+    file.write_text(shown)
+    config = read_config(file)
+    config.check(load_suite())
+    assert all(f"`{key}`" in text or f"[[{key}]]" in text for key in CONFIG_KEYS)
 
 
 @pytest.mark.parametrize("line", COMMANDS)
