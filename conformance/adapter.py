@@ -24,7 +24,9 @@ from conformance.contract import (
     check_capabilities,
     check_name,
 )
+from conformance.description import Description
 from conformance.executable import ExecutableAdapter
+from conformance.library import LibraryAdapter
 from conformance.xfails import Xfail, read_xfails
 
 __all__ = [
@@ -128,7 +130,12 @@ def _imported(point: EntryPoint) -> Adapter:
 
 
 def _described(file: Path) -> Client:
-    adapter = CommandAdapter.read(file)
+    told = Description.read(file)
+    adapter: CommandAdapter | LibraryAdapter
+    if "executable" in told.table:
+        adapter = LibraryAdapter(told)
+    else:
+        adapter = CommandAdapter.described(told)
     return Client(
         adapter=adapter,
         info=adapter.info,

@@ -1,12 +1,20 @@
 """A pull's request as the values that a command line can hold."""
 
+import base64
+import json
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 
 from conformance.contract import Json
 
-__all__ = ["make_hosts_dir", "placeholder_values", "split_reference", "switches"]
+__all__ = [
+    "make_docker_config",
+    "make_hosts_dir",
+    "placeholder_values",
+    "split_reference",
+    "switches",
+]
 
 #: A platform of one word is an architecture unless it is one of these.
 _SYSTEMS = frozenset({"linux", "windows", "darwin", "freebsd"})
@@ -21,6 +29,7 @@ def placeholder_values(request: Json, wanted: Collection[str]) -> dict[str, str]
     values = {
         "ref": request["ref"],
         "root": str(root),
+        "scheme": "http" if request.get("plain_http") else "https",
         **split_reference(request["ref"]),
         **_platform(request.get("platform") or ""),
     }
@@ -31,6 +40,8 @@ def placeholder_values(request: Json, wanted: Collection[str]) -> dict[str, str]
         values.setdefault("password", "")
     if "ca_dir" in wanted and "ca" in values:
         values["ca_dir"] = str(_make_ca_dir(root, Path(values["ca"])))
+    if "docker_config" in wanted and "username" in values:
+        values["docker_config"] = str(make_docker_config(request))
     if "hosts_dir" in wanted:
         values["hosts_dir"] = str(make_hosts_dir(request))
     return values
@@ -42,16 +53,35 @@ def switches(request: Json) -> frozenset[str]:
 
 
 def split_reference(ref: str) -> dict[str, str]:
-    """Return registry, repository, tag and digest of a full reference."""
+    """Return registry, repository, tag and digest of a full reference.
+
+    The target is what a registry is asked for: the digest, or else the tag.
+    """
     registry, _, rest = ref.partition("/")
     rest, _, digest = rest.partition("@")
     repository, _, tag = rest.partition(":")
     parts = {"registry": registry, "repository": repository}
+    parts["target"] = digest or tag or "latest"
     if tag:
         parts["tag"] = tag
     if digest:
         parts["digest"] = digest
     return parts
+
+
+def make_docker_config(request: Json) -> Path:
+    """Make a folder with the credentials of the request, as `docker login` leaves it.
+
+    Clients are pointed to it with DOCKER_CONFIG or an option of their own.
+    """
+    user = f"{request['username']}:{request.get('password') or ''}"
+    encoded = base64.b64encode(user.encode()).decode()
+    registry = request["ref"].partition("/")[0]
+    folder = Path(request["root"]) / "docker"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config = {"auths": {registry: {"auth": encoded}}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
 
 
 def make_hosts_dir(request: Json) -> Path:
