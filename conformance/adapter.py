@@ -9,13 +9,15 @@ they look like once loaded. ADAPTER.md says how to write an adapter.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Final
 
-from conformance.adapters.containerd import ContainerdAdapter
+from conformance.adapters.containerd import ContainerdAdapter, CtrAdapter
+from conformance.adapters.cri import CriAdapter
+from conformance.adapters.docker import DockerAdapter
 from conformance.client import Client, ClientInfo, PullResult, Running
 from conformance.command import CommandAdapter, is_template
 from conformance.contract import (
@@ -43,6 +45,8 @@ __all__ = [
 
 #: Where authors of Python adapters put theirs (pyproject.toml of this project too).
 GROUP: Final = "pull_conformance.adapters"
+#: Clients that need a daemon, which no adapter file describes.
+DAEMONS: Final = (ContainerdAdapter, CtrAdapter, CriAdapter, DockerAdapter)
 BUNDLED: Final = Path(__file__).parent / "adapters"
 
 
@@ -88,12 +92,12 @@ def _look(name: str) -> ClientInfo:
         return ClientInfo(name=name, kind="broken", missing=str(err))
 
 
-def _known() -> dict[str, EntryPoint | Path | type[ContainerdAdapter]]:
-    known: dict[str, EntryPoint | Path | type[ContainerdAdapter]] = {
+def _known() -> dict[str, EntryPoint | Path | Callable[[], Adapter]]:
+    known: dict[str, EntryPoint | Path | Callable[[], Adapter]] = {
         point.name: point for point in entry_points(group=GROUP)
     }
     known |= {file.stem: file for file in BUNDLED.glob("*.toml")}
-    known[ContainerdAdapter.name] = ContainerdAdapter
+    known |= {adapter.name: adapter for adapter in DAEMONS}
     return known
 
 

@@ -84,14 +84,14 @@ def make_docker_config(request: Json) -> Path:
     return folder
 
 
-def make_hosts_dir(request: Json) -> Path:
+def make_hosts_dir(request: Json, folder: Path | None = None) -> Path:
     """Make a folder that tells containerd's clients how to reach the registry.
 
     The form is that of containerd's docs/hosts.md: a folder per host with a
     hosts.toml in it.
     """
     registry = request["ref"].partition("/")[0]
-    folder = Path(request["root"]) / "hosts"
+    folder = folder or Path(request["root"]) / "hosts"
     scheme = "http" if request.get("plain_http") else "https"
     lines = [f'server = "{scheme}://{registry}"']
     lines += [f'[host."{scheme}://{registry}"]']

@@ -21,7 +21,7 @@ from conformance.reading import (
 )
 from conformance.stored import hash_file
 
-__all__ = ["read_charliecloud", "read_containers_storage"]
+__all__ = ["read_charliecloud", "read_containers_storage", "read_docker"]
 
 #: How ch-image writes a reference as the name of a file.
 _CHARLIECLOUD: Final = str.maketrans({"+": ":", "%": "/"})
@@ -50,6 +50,36 @@ def read_containers_storage(root: Path) -> Json:
                 if isinstance(name, str)
             ]
     return {"images": images}
+
+
+def read_docker(root: Path) -> Json:
+    """Read the names that dockerd has in its data root.
+
+    A target is the digest under which the image was pulled; the daemon keeps the
+    document itself in a content store, if at all.
+    """
+    images = []
+    for file in sorted(root.glob("image/*/repositories.json")):
+        repositories = as_object(as_object(json_file(file)).get("Repositories"))
+        for repository, references in repositories.items():
+            known = as_object(references)
+            digests = {
+                config: reference.removeprefix(f"{repository}@")
+                for reference, config in known.items()
+                if "@" in reference
+            }
+            images += [
+                image(reference, _document(root, digests.get(config, "")))
+                for reference, config in known.items()
+            ]
+    return {"images": images}
+
+
+def _document(root: Path, digest: str) -> Json:
+    algorithm, _, encoded = digest.partition(":")
+    content = root / "containerd/daemon/io.containerd.content.v1.content"
+    file = content / "blobs" / algorithm / encoded
+    return descriptor_of(file) if is_plain(file) else {"digest": digest}
 
 
 def read_charliecloud(root: Path) -> Json:
