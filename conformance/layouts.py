@@ -5,6 +5,7 @@ means empty, for a client that failed writes nothing. :data:`READERS` has them b
 the name that an adapter file uses.
 """
 
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,8 @@ __all__ = ["READERS"]
 #: The annotation of an index.json entry that names an image (image-spec v1.1.1,
 #: annotations.md).
 _REF_NAME: Final = "org.opencontainers.image.ref.name"
+#: The encoded part of a digest (image-spec v1.1.1, descriptor.md).
+_ENCODED: Final = re.compile("[a-zA-Z0-9=_-]+")
 _DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 
 
@@ -41,7 +44,7 @@ def read_oci_layout(root: Path) -> Json:
     layout's folder and its tag: a client that is told to write to the tag of
     ``{root}/images/{registry}/{repository}`` names it by its reference.
     """
-    if (root / "oci-layout").exists() or (root / "index.json").exists():
+    if any((root / name).exists() for name in ("oci-layout", "index.json", "blobs")):
         return {
             "images": [image(name, entry) for name, entry in _entries(root)],
             "content": list(_blobs(root / "blobs")),
@@ -149,7 +152,8 @@ def _entries(layout: Path) -> Iterator[tuple[str, Json]]:
 
 def _blobs(folder: Path) -> Iterator[Json]:
     for path in sorted(folder.glob("*/*")):
-        if is_plain(path):
+        # What is no digest is no blob: a download that was not finished.
+        if is_plain(path) and _ENCODED.fullmatch(path.name):
             yield blob(path, f"{path.parent.name}:{path.name}")
 
 

@@ -49,7 +49,8 @@ def placeholder_values(request: Json, wanted: Collection[str]) -> dict[str, str]
 
 def switches(request: Json) -> frozenset[str]:
     """Return the names of what is true in the request."""
-    return frozenset(key for key, value in request.items() if value is True)
+    on = frozenset(key for key, value in request.items() if value is True)
+    return on | {"credentials"} if request.get("username") else on
 
 
 def split_reference(ref: str) -> dict[str, str]:

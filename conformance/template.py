@@ -40,7 +40,9 @@ OPTIONAL: Final = frozenset(
     }
 )
 #: What ``when`` may ask: true or false in the request.
-SWITCHES: Final = frozenset({"plain_http", "all_platforms", "all_metadata"})
+SWITCHES: Final = frozenset(
+    {"plain_http", "all_platforms", "all_metadata", "credentials"}
+)
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 

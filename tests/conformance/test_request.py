@@ -31,6 +31,7 @@ def values(tmp_path, wanted=(), **request):
 def test_parts_of_a_reference(ref, parts):
     names = ("registry", "repository", "tag", "digest")
     wanted = {n: p for n, p in zip(names, parts, strict=True) if p is not None}
+    wanted["target"] = parts[3] or parts[2] or "latest"
     assert split_reference(ref) == wanted
 
 

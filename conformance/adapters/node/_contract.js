@@ -94,6 +94,7 @@ function choose(index) {
 class Layout {
     constructor(root) {
         this.blobs = path.join(root, 'blobs');
+        this.partial = path.join(root, 'partial');
         fs.writeFileSync(path.join(root, 'oci-layout'), '{"imageLayoutVersion": "1.0.0"}');
     }
 
@@ -114,14 +115,27 @@ class Layout {
 
     // Keep a blob once all of it has come.
     async write(digest, chunks) {
-        const partial = `${this.blobs}.partial`;
-        const file = fs.openSync(partial, 'w');
+        const file = fs.openSync(this.partial, 'w');
         for await (const chunk of chunks) {
             fs.writeSync(file, chunk);
         }
         fs.closeSync(file);
-        fs.renameSync(partial, this.path(digest));
+        this.keep(digest);
     }
+
+    // Keep what has been written to `partial`.
+    keep(digest) {
+        fs.renameSync(this.partial, this.path(digest));
+    }
+}
+
+// Make sure that a document is a manifest or an index.
+function check(document) {
+    const whole = document && (document.manifests || (document.config && document.layers));
+    if (!whole || Array.isArray(document)) {
+        throw new Error('a document that is neither a manifest nor an index');
+    }
+    return document;
 }
 
 // Pull the manifest for this machine, its config and its layers.
@@ -130,7 +144,7 @@ async function pullImage(request, root, { document, blob }) {
     const get = async (target) => {
         const data = Buffer.from(await document(target));
         layout.writeDocument(target, data);
-        return JSON.parse(data);
+        return check(JSON.parse(data));
     };
     let manifest = await get(split(request.ref).target);
     if (manifest.manifests) {
@@ -141,4 +155,4 @@ async function pullImage(request, root, { document, blob }) {
     }
 }
 
-module.exports = { Layout, MANIFESTS, load, pullImage, run, split };
+module.exports = { Layout, MANIFESTS, check, load, pullImage, run, split };

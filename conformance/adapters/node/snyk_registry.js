@@ -2,7 +2,7 @@
 // Documents come parsed, so that their bytes cannot be kept.
 'use strict';
 
-const { Layout, MANIFESTS, load, run, split } = require('./_contract.js');
+const { Layout, MANIFESTS, check, load, run, split } = require('./_contract.js');
 
 async function pull(request, folder) {
     const client = load('@snyk/docker-registry-v2-client');
@@ -14,12 +14,13 @@ async function pull(request, folder) {
     };
     const [os, architecture, variant] = (request.platform || 'linux/amd64').split('/');
     const platform = { os, architecture, variant };
-    const manifest = await client.getManifest(registry, repository, target, ...user, options, platform);
+    const manifest = check(
+        await client.getManifest(registry, repository, target, ...user, options, platform));
     await client.getImageConfig(registry, repository, manifest.config.digest, ...user, options);
     const layout = new Layout(folder);
     for (const layer of manifest.layers) {
-        const file = layout.path(layer.digest);
-        await client.downloadLayer(file, registry, repository, layer.digest, ...user, options);
+        await client.downloadLayer(layout.partial, registry, repository, layer.digest, ...user, options);
+        layout.keep(layer.digest);
     }
 }
 

@@ -99,9 +99,26 @@ def credentials(request: Request) -> str:
     return base64.b64encode(pair.encode()).decode()
 
 
-def is_index(document: Any) -> bool:  # noqa: ANN401 - the JSON edge
+def parse(data: bytes) -> dict[str, Any]:
+    """Return a manifest or an index.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    try:
+        document = json.loads(data)
+    except RecursionError as err:
+        raise ValueError("a document nested too deep") from err
+    if not isinstance(document, dict):
+        raise ValueError("a document that is no object")
+    if not is_index(document) and not {"config", "layers"} <= document.keys():
+        raise ValueError("a manifest without config or layers")
+    return document
+
+
+def is_index(document: dict[str, Any]) -> bool:
     """Whether a document lists manifests."""
-    return isinstance(document, dict) and "manifests" in document
+    return "manifests" in document
 
 
 def choose(index: dict[str, Any]) -> str:
@@ -125,6 +142,8 @@ class Layout:
 
     def __init__(self, folder: Path) -> None:
         self._blobs = folder / "blobs"
+        #: Where a blob may be written that is not yet whole.
+        self.partial = folder / "partial"
         marker = folder / "oci-layout"
         marker.write_text('{"imageLayoutVersion": "1.0.0"}', encoding="utf-8")
 
@@ -143,11 +162,10 @@ class Layout:
     def write(self, digest: str, chunks: bytes | Iterable[bytes]) -> None:
         """Keep a blob once all of it has come."""
         path = self.path(digest)
-        partial = path.parent.parent.parent / f"{path.name}.partial"
-        with partial.open("wb") as file:
+        with self.partial.open("wb") as file:
             for chunk in (chunks,) if isinstance(chunks, bytes) else chunks:
                 file.write(chunk)
-        partial.replace(path)
+        self.partial.replace(path)
 
     def write_document(self, target: str, data: bytes) -> None:
         """Keep a manifest or an index, asked for by a tag or by its digest."""

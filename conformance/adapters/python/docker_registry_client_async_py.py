@@ -1,7 +1,6 @@
 """docker-registry-client-async: its calls for a manifest and for a blob to disk."""
 
 import asyncio
-import json
 import ssl
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from _contract import (
     choose,
     credentials,
     is_index,
+    parse,
     run,
     scheme,
     split,
@@ -41,10 +41,11 @@ async def pull_image(request: Request, folder: Path) -> None:
         name = ImageName.parse(request["ref"])
         for descriptor in (document["config"], *document["layers"]):
             digest = FormattedSHA256.parse(descriptor["digest"])
-            with layout.path(descriptor["digest"]).open("wb") as file:
+            with layout.partial.open("wb") as file:
                 await client.get_blob_to_disk(
                     name, digest, file, file_is_async=False, protocol=protocol
                 )
+            layout.partial.replace(layout.path(descriptor["digest"]))
 
 
 async def document_of(client: Any, ref: str, protocol: str, layout: Layout) -> Any:  # noqa: ANN401 - the library's
@@ -54,7 +55,7 @@ async def document_of(client: Any, ref: str, protocol: str, layout: Layout) -> A
     answer = await client.get_manifest(ImageName.parse(ref), protocol=protocol)
     data = answer.manifest.get_bytes()
     layout.write_document(split(ref)[2], data)
-    return json.loads(data)
+    return parse(data)
 
 
 def pull(request: Request, folder: Path) -> None:

@@ -1,10 +1,19 @@
 """opencontainers: its module reggie builds requests and answers challenges."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from _contract import MANIFESTS, Layout, Request, choose, is_index, run, scheme, split
+from _contract import (
+    MANIFESTS,
+    Layout,
+    Request,
+    choose,
+    is_index,
+    parse,
+    run,
+    scheme,
+    split,
+)
 
 
 def pull(request: Request, folder: Path) -> None:
@@ -30,7 +39,7 @@ def pull(request: Request, folder: Path) -> None:
         option = reggie.WithReference(reference)
         data = get("manifests/<reference>", option)
         layout.write_document(reference, data)
-        return json.loads(data)
+        return parse(data)
 
     document = document_of(target)
     if is_index(document):
