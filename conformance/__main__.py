@@ -5,6 +5,7 @@
     pull-conformance clients
     pull-conformance smoke --client skopeo
     pull-conformance vectors conformance/vectors
+    pull-conformance table skopeo.json podman.json
 
 Exit status: 0 all that counts passed, 1 not, 2 misuse, 3 nothing ran.
 """
@@ -21,6 +22,7 @@ from conformance import __version__
 from conformance.adapter import AdapterError, Client, ClientInfo, bundled
 from conformance.case import Case, CaseError, load_suite
 from conformance.front import RunOptions, run_suite
+from conformance.report.table import TableError, read_clients, table
 from conformance.session import chosen_clients
 from conformance.smoke import smoke
 from conformance.vectors import runner
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = options.function(options, rest)
         sys.stdout.flush()
-    except (AdapterError, CaseError, runner.VectorError) as err:
+    except (AdapterError, CaseError, TableError, runner.VectorError) as err:
         sys.stderr.write(f"pull-conformance {options.command}: error: {err}\n")
         return MISUSE
     except KeyboardInterrupt:
@@ -157,6 +159,11 @@ def _vectors(options: argparse.Namespace, _rest: Sequence[str]) -> int:
         client.teardown()
 
 
+def _table(options: argparse.Namespace, _rest: Sequence[str]) -> int:
+    sys.stdout.write(table(read_clients(options.report)))
+    return 0
+
+
 def _chosen(options: argparse.Namespace) -> list[Client]:
     """Return the clients asked for, all of them installed."""
     clients = chosen_clients(options.client, options.adapter, options.commands)
@@ -192,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_clients_command(commands)
     _add_smoke(commands)
     _add_vectors(commands)
+    _add_table(commands)
     return parser
 
 
@@ -258,6 +266,17 @@ def _add_vectors(commands: "_Commands") -> None:
         "path", nargs="+", type=Path, metavar="PATH", help="a file or folder of vectors"
     )
     vectors.set_defaults(function=_vectors)
+
+
+def _add_table(commands: "_Commands") -> None:
+    made = commands.add_parser(
+        "table",
+        help="make a table in Markdown of saved reports",
+        description="Print Markdown: clients by level and by area.",
+        allow_abbrev=False,
+    )
+    made.add_argument("report", nargs="+", type=Path, metavar="REPORT.json")
+    made.set_defaults(function=_table)
 
 
 def _add_clients(parser: argparse.ArgumentParser) -> None:

@@ -73,6 +73,7 @@ HIDDEN: Final[Mapping[str, frozenset[Feature]]] = {
     "none": frozenset({Feature.CONTENT, Feature.IMAGE_RECORD}),
     "containerd": frozenset({Feature.IMAGE_RECORD}),
     "containers-storage": frozenset({Feature.CONTENT}),
+    "docker": frozenset({Feature.CONTENT}),
     "files": frozenset({Feature.IMAGE_RECORD}),
 }
 VERSION: Final = r"(\d+(?:\.\d+)+\S*)"

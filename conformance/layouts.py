@@ -25,7 +25,11 @@ from conformance.reading import (
     json_file,
 )
 from conformance.stored import hash_file
-from conformance.stores import read_charliecloud, read_containers_storage
+from conformance.stores import (
+    read_charliecloud,
+    read_containers_storage,
+    read_docker,
+)
 
 __all__ = ["READERS"]
 
@@ -135,6 +139,7 @@ READERS: Final[dict[str, Callable[[Path], Json]]] = {
     "charliecloud": read_charliecloud,
     "containerd": read_containerd,
     "containers-storage": read_containers_storage,
+    "docker": read_docker,
     "dir": read_dir,
     "docker-archive": read_docker_archive,
     "files": read_files,

@@ -4,7 +4,7 @@
     install = "pip install oras"
     runtime = "python"
     executable = "python/oras_py.py"
-    result = { kind = "files", path = "{root}/pulled" }
+    result = { kind = "none" }
 
 The program speaks the contract (conformance/executable.py). It is run by the Python
 that PULL_CONFORMANCE_PYTHON names, or else by the suite's own; and by ``node``, with
