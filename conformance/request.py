@@ -94,11 +94,13 @@ def make_hosts_dir(request: Json, folder: Path | None = None) -> Path:
     registry = request["ref"].partition("/")[0]
     folder = folder or Path(request["root"]) / "hosts"
     scheme = "http" if request.get("plain_http") else "https"
+    # The table of hosts must be there and is empty: the registry is the server, and
+    # named again it would be a second host to try after a failure.
     lines = [f'server = "{scheme}://{registry}"']
-    lines += [f'[host."{scheme}://{registry}"]']
     lines += ['capabilities = ["pull", "resolve"]']
     if request.get("ca"):
         lines += [f'ca = "{request["ca"]}"']
+    lines += ["[host]"]
     file = folder / registry / "hosts.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
