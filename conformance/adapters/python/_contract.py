@@ -153,8 +153,8 @@ class Layout:
         Raises:
             ValueError: The digest cannot be the name of a file.
         """
-        algorithm, colon, encoded = digest.partition(":")
-        if not colon or not (algorithm + encoded).replace("+", "").isalnum():
+        algorithm, _, encoded = digest.partition(":")
+        if not (algorithm.isalnum() and encoded.isalnum()):
             raise ValueError(f"{digest!r} is no digest")
         (self._blobs / algorithm).mkdir(parents=True, exist_ok=True)
         return self._blobs / algorithm / encoded
