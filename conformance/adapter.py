@@ -10,6 +10,7 @@ they look like once loaded. ADAPTER.md says how to write an adapter.
 
 import shlex
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -40,6 +41,7 @@ __all__ = [
     "Running",
     "Xfail",
     "bundled",
+    "known_names",
     "load_clients",
 ]
 
@@ -78,7 +80,8 @@ def bundled() -> list[ClientInfo]:
     A client that is ready to run is asked for its version; the others say in
     ``missing`` what to install.
     """
-    return [_look(name) for name in sorted(_known())]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(_look, sorted(_known())))
 
 
 def _look(name: str) -> ClientInfo:
@@ -90,6 +93,11 @@ def _look(name: str) -> ClientInfo:
         return replace(client.info, version=client.version, features=client.features)
     except AdapterError as err:
         return ClientInfo(name=name, kind="broken", missing=str(err))
+
+
+def known_names() -> list[str]:
+    """Return the names of clients that `load_clients` knows, sorted."""
+    return sorted(_known())
 
 
 def _known() -> dict[str, EntryPoint | Path | Callable[[], Adapter]]:
