@@ -12,6 +12,7 @@ Records are read with ctr; blobs and ingests from the content store's folder, wh
 bytes can be hashed and sizes are exact.
 """
 
+import functools
 import hashlib
 import os
 import shutil
@@ -85,13 +86,18 @@ class ContainerdAdapter:
 
     def capabilities(self) -> Json:
         """Return name, version and features; the daemon need not run for it."""
+        version = self._version()
+        return {"name": self.name, "version": version, "features": list(self.features)}
+
+    @functools.cache  # noqa: B019 - an adapter lives as long as its run
+    def _version(self) -> str:
         version = "unknown"
         if self.installed() is None:
             with tempfile.TemporaryDirectory(prefix="pull-conformance-") as root:
                 env = client_environment(root)
                 ended = run(["ctr", "--version"], env=env, timeout=QUICK)
             version = (ended.last_line().split() or ["unknown"])[-1]
-        return {"name": self.name, "version": version, "features": list(self.features)}
+        return version
 
     def pull(self, request: Json, on_cancel: OnCancel) -> Json:
         """Fetch an image into the namespace of the request's root."""
@@ -153,8 +159,14 @@ class ContainerdAdapter:
 
     def _arguments(self, request: Json) -> Sequence[str]:
         if request.get("max_concurrent_downloads"):
-            return pull_arguments(request)
+            return self._pull_arguments(request)
         return ["content", "fetch", *shared_arguments(request)]
+
+    def _pull_arguments(self, request: Json) -> Sequence[str]:
+        # The ctr of containerd 2 lets a service in the daemon pull, unless told so.
+        major = self._version().partition(".")[0]
+        local = ["--local"] if major.isdigit() and int(major) >= 2 else []
+        return ["images", "pull", *local, *pull_arguments(request)]
 
     def _daemon_of(self, _root: Path | str) -> Daemon:
         if self._daemon is None:
@@ -228,12 +240,12 @@ class CtrAdapter(ContainerdAdapter):
     }
 
     def _arguments(self, request: Json) -> Sequence[str]:
-        return pull_arguments(request)
+        return self._pull_arguments(request)
 
 
 def pull_arguments(request: Json) -> Sequence[str]:
     """Return the arguments of a pull that unpacks."""
-    arguments = ["images", "pull", "--snapshotter", "native"]
+    arguments = ["--snapshotter", "native"]
     if limit := request.get("max_concurrent_downloads"):
         arguments += ["--max-concurrent-downloads", str(limit)]
     return [*arguments, *shared_arguments(request)]

@@ -25,8 +25,8 @@ __all__ = ["Daemon", "Dockerd", "PrivateDaemon"]
 #: How long the daemon may take to start, and to end.
 PATIENCE: Final = 20.0
 
-#: Nothing outside the folder may be touched: CRI, NRI and "opt" would. Snapshots
-#: are only made where ctr knows no other way to pull, and then by "native".
+#: Nothing outside the folder may be touched: CRI, NRI and "opt" would. Of the
+#: snapshotters ctr uses "native"; containerd 2 does not start without "overlayfs".
 _DISABLED: Final = (
     *("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"),
     *("io.containerd.cri.v1.runtime", "io.containerd.nri.v1.nri"),
@@ -34,7 +34,6 @@ _DISABLED: Final = (
     *("io.containerd.monitor.v1.cgroups", "io.containerd.runtime.v1.linux"),
     *("io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs"),
     *("io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"),
-    *("io.containerd.snapshotter.v1.overlayfs",),
 )
 # "isolated": a namespace does not see what another one has pulled, so that every
 # case asks the registry. The scheduler's thresholds (gc/scheduler/scheduler.go:246)

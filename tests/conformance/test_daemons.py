@@ -178,10 +178,16 @@ def test_containerd_serves_cri_only_when_asked(tmp_path):
         assert (str(daemon.hosts) in text) is cri
 
 
-def test_ctr_unpacks():
+@pytest.mark.parametrize(
+    ("version", "local"),
+    [("1.6.20~ds1", []), ("2.4.2+unknown", ["--local"]), ("unknown", [])],
+)
+def test_ctr_unpacks(version, local, monkeypatch):
+    monkeypatch.setattr(CtrAdapter, "_version", lambda _self: version)
     request = {"ref": "h:1/a:b", "root": "/t", "plain_http": True}
     assert CtrAdapter()._arguments(request) == [
-        *("images", "pull", "--snapshotter", "native", "--plain-http", "h:1/a:b")
+        *("images", "pull", *local),
+        *("--snapshotter", "native", "--plain-http", "h:1/a:b"),
     ]
     assert {"unpack", "snapshots"} <= set(CtrAdapter.features)
 
