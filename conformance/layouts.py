@@ -38,6 +38,7 @@ __all__ = ["READERS"]
 _REF_NAME: Final = "org.opencontainers.image.ref.name"
 #: The encoded part of a digest (image-spec v1.1.1, descriptor.md).
 _ENCODED: Final = re.compile("[a-zA-Z0-9=_-]+")
+_LONGEST: Final = {"sha256": 64, "sha512": 128}
 _DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 
 
@@ -158,7 +159,9 @@ def _entries(layout: Path) -> Iterator[tuple[str, Json]]:
 def _blobs(folder: Path) -> Iterator[Json]:
     for path in sorted(folder.glob("*/*")):
         # What is no digest is no blob: a download that was not finished.
-        if is_plain(path) and _ENCODED.fullmatch(path.name):
+        longest = _LONGEST.get(path.parent.name, len(path.name))
+        is_digest = _ENCODED.fullmatch(path.name) and len(path.name) <= longest
+        if is_plain(path) and is_digest:
             yield blob(path, f"{path.parent.name}:{path.name}")
 
 

@@ -160,13 +160,22 @@ class ContainerdAdapter:
     def _arguments(self, request: Json) -> Sequence[str]:
         if request.get("max_concurrent_downloads"):
             return self._pull_arguments(request)
-        return ["content", "fetch", *shared_arguments(request)]
+        return ["content", "fetch", *self._news(request), *shared_arguments(request)]
 
     def _pull_arguments(self, request: Json) -> Sequence[str]:
-        # The ctr of containerd 2 lets a service in the daemon pull, unless told so.
+        # A service in the daemon pulls for the ctr of containerd 2 unless told so.
+        local = ["--local"] if self._is_new() else []
+        more = (*local, *self._news(request), *pull_arguments(request))
+        return ["images", "pull", *more]
+
+    def _news(self, request: Json) -> Sequence[str]:
+        # The ctr of containerd 2 fetches all metadata unless told so.
+        told = request.get("all_metadata") or not self._is_new()
+        return [] if told else ["--skip-metadata"]
+
+    def _is_new(self) -> bool:
         major = self._version().partition(".")[0]
-        local = ["--local"] if major.isdigit() and int(major) >= 2 else []
-        return ["images", "pull", *local, *pull_arguments(request)]
+        return major.isdigit() and int(major) >= 2
 
     def _daemon_of(self, _root: Path | str) -> Daemon:
         if self._daemon is None:

@@ -180,7 +180,11 @@ def test_containerd_serves_cri_only_when_asked(tmp_path):
 
 @pytest.mark.parametrize(
     ("version", "local"),
-    [("1.6.20~ds1", []), ("2.4.2+unknown", ["--local"]), ("unknown", [])],
+    [
+        ("1.6.20~ds1", []),
+        ("2.4.2+unknown", ["--local", "--skip-metadata"]),
+        ("unknown", []),
+    ],
 )
 def test_ctr_unpacks(version, local, monkeypatch):
     monkeypatch.setattr(CtrAdapter, "_version", lambda _self: version)

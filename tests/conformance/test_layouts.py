@@ -73,10 +73,11 @@ def test_blob_of_an_oci_layout_that_is_wrong(tmp_path):
     assert [b.digest for b in read("oci-layout", tmp_path).corrupt()] == [sha256(LAYER)]
 
 
-def test_unfinished_download_is_no_blob(tmp_path):
+@pytest.mark.parametrize("name", ["39163.tmp", f"{encoded(LAYER)}2927833841"])
+def test_unfinished_download_is_no_blob(name, tmp_path):
     """Its name is no digest: a client that failed left it behind."""
     write_blobs(tmp_path / "blobs/sha256")
-    (tmp_path / "blobs/sha256/39163.tmp").write_bytes(LAYER)
+    (tmp_path / "blobs/sha256" / name).write_bytes(LAYER)
     assert read("oci-layout", tmp_path).content == {}
 
 
