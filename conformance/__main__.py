@@ -7,6 +7,7 @@
     pull-conformance explain verify.layer-intact
     pull-conformance replay verify.layer-intact --client skopeo
     pull-conformance vectors conformance/vectors
+    pull-conformance table skopeo.json podman.json
 
 Commands for saved reports stand in conformance/cli_reports.py.
 
@@ -27,6 +28,7 @@ from conformance.case import Case, CaseError, load_suite
 from conformance.front import RunOptions, run_suite
 from conformance.report.run import TRACES
 from conformance.report.saved import ReportError
+from conformance.report.table import TableError, read_clients, table
 from conformance.session import DEFAULT_TIMEOUT, chosen_clients
 from conformance.smoke import smoke
 from conformance.vectors import runner
@@ -50,7 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = options.function(options, rest)
         sys.stdout.flush()
-    except (AdapterError, CaseError, ReportError, runner.VectorError) as err:
+    except (
+        AdapterError,
+        CaseError,
+        ReportError,
+        TableError,
+        runner.VectorError,
+    ) as err:
         sys.stderr.write(f"pull-conformance {options.command}: error: {err}\n")
         return MISUSE
     except KeyboardInterrupt:
@@ -170,6 +178,11 @@ def _vectors(options: argparse.Namespace, _rest: Sequence[str]) -> int:
         client.teardown()
 
 
+def _table(options: argparse.Namespace, _rest: Sequence[str]) -> int:
+    sys.stdout.write(table(read_clients(options.report)))
+    return 0
+
+
 def _chosen(options: argparse.Namespace) -> list[Client]:
     """Return the clients asked for, all of them installed."""
     clients = chosen_clients(options.client, options.adapter, options.commands)
@@ -207,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_vectors(commands)
     cli_cases.add_commands(commands)
     cli_reports.add_commands(commands)
+    _add_table(commands)
     return parser
 
 
@@ -291,6 +305,17 @@ def _add_vectors(commands: "_Commands") -> None:
         "path", nargs="+", type=Path, metavar="PATH", help="a file or folder of vectors"
     )
     vectors.set_defaults(function=_vectors)
+
+
+def _add_table(commands: "_Commands") -> None:
+    made = commands.add_parser(
+        "table",
+        help="make a table in Markdown of saved reports",
+        description="Print Markdown: clients by level and by area.",
+        allow_abbrev=False,
+    )
+    made.add_argument("report", nargs="+", type=Path, metavar="REPORT.json")
+    made.set_defaults(function=_table)
 
 
 def _add_clients(parser: argparse.ArgumentParser) -> None:

@@ -9,13 +9,16 @@ they look like once loaded. ADAPTER.md says how to write an adapter.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Final
 
-from conformance.adapters.containerd import ContainerdAdapter
+from conformance.adapters.containerd import ContainerdAdapter, CtrAdapter
+from conformance.adapters.cri import CriAdapter
+from conformance.adapters.docker import DockerAdapter
 from conformance.client import Client, ClientInfo, PullResult, Running
 from conformance.command import CommandAdapter, is_template
 from conformance.contract import (
@@ -24,7 +27,9 @@ from conformance.contract import (
     check_capabilities,
     check_name,
 )
+from conformance.description import Description
 from conformance.executable import ExecutableAdapter
+from conformance.library import LibraryAdapter
 from conformance.xfails import Xfail, read_xfails
 
 __all__ = [
@@ -37,11 +42,14 @@ __all__ = [
     "Running",
     "Xfail",
     "bundled",
+    "known_names",
     "load_clients",
 ]
 
 #: Where authors of Python adapters put theirs (pyproject.toml of this project too).
 GROUP: Final = "pull_conformance.adapters"
+#: Clients that need a daemon, which no adapter file describes.
+DAEMONS: Final = (ContainerdAdapter, CtrAdapter, CriAdapter, DockerAdapter)
 BUNDLED: Final = Path(__file__).parent / "adapters"
 
 
@@ -73,7 +81,8 @@ def bundled() -> list[ClientInfo]:
     A client that is ready to run is asked for its version; the others say in
     ``missing`` what to install.
     """
-    return [_look(name) for name in sorted(_known())]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(_look, sorted(_known())))
 
 
 def _look(name: str) -> ClientInfo:
@@ -87,12 +96,17 @@ def _look(name: str) -> ClientInfo:
         return ClientInfo(name=name, kind="broken", missing=str(err))
 
 
-def _known() -> dict[str, EntryPoint | Path | type[ContainerdAdapter]]:
-    known: dict[str, EntryPoint | Path | type[ContainerdAdapter]] = {
+def known_names() -> list[str]:
+    """Return the names of clients that `load_clients` knows, sorted."""
+    return sorted(_known())
+
+
+def _known() -> dict[str, EntryPoint | Path | Callable[[], Adapter]]:
+    known: dict[str, EntryPoint | Path | Callable[[], Adapter]] = {
         point.name: point for point in entry_points(group=GROUP)
     }
     known |= {file.stem: file for file in BUNDLED.glob("*.toml")}
-    known[ContainerdAdapter.name] = ContainerdAdapter
+    known |= {adapter.name: adapter for adapter in DAEMONS}
     return known
 
 
@@ -129,7 +143,12 @@ def _imported(point: EntryPoint) -> Adapter:
 
 
 def _described(file: Path) -> Client:
-    adapter = CommandAdapter.read(file)
+    told = Description.read(file)
+    adapter: CommandAdapter | LibraryAdapter
+    if "executable" in told.table:
+        adapter = LibraryAdapter(told)
+    else:
+        adapter = CommandAdapter.described(told)
     return Client(
         adapter=adapter,
         info=adapter.info,

@@ -183,7 +183,12 @@ class Bench:
         return self._registries[0]
 
     def new_registry(self, **options: Any) -> Registry:  # noqa: ANN401 - Registry's
-        """Start a registry; it stops when the case is over."""
+        """Start a registry; it stops when the case is over.
+
+        It speaks plain http unless told otherwise or the client does not.
+        """
+        if not self.claims(Feature.PLAIN_HTTP) and self.claims(Feature.TLS):
+            options.setdefault("tls", True)
         if self._port:
             options.setdefault("port", self._port + len(self._registries))
         registry = Registry(**options)

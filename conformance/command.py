@@ -15,11 +15,10 @@ wrong type or an unknown placeholder is an error, never silently ignored.
 import re
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from conformance.case import Feature
 from conformance.client import ClientInfo
@@ -31,7 +30,8 @@ from conformance.contract import (
     check_name,
     failure,
 )
-from conformance.layouts import READERS, UNREADABLE
+from conformance.description import Description
+from conformance.layouts import READERS
 from conformance.process import Ended, Process, client_environment, run
 from conformance.request import placeholder_values, switches
 from conformance.template import (
@@ -60,14 +60,22 @@ UNSHOWABLE: Final = frozenset(
 )
 #: A claim that needs one of these placeholders or switches in the command.
 NEEDED: Final[Mapping[Feature, tuple[str, ...]]] = {
-    Feature.BASIC_AUTH: ("username",),
-    Feature.TOKEN_AUTH: ("username",),
+    Feature.BASIC_AUTH: ("username", "docker_config"),
+    Feature.TOKEN_AUTH: ("username", "docker_config"),
     Feature.TLS: ("ca", "ca_dir", "hosts_dir"),
     Feature.PLATFORM: ("platform", "os", "arch"),
     Feature.LIMIT: ("max_concurrent_downloads",),
     Feature.ALL_PLATFORMS: ("all_platforms",),
     Feature.ALL_METADATA: ("all_metadata",),
     Feature.MIRRORS: ("hosts_dir",),
+}
+#: What a reader leaves out.
+HIDDEN: Final[Mapping[str, frozenset[Feature]]] = {
+    "none": frozenset({Feature.CONTENT, Feature.IMAGE_RECORD}),
+    "containerd": frozenset({Feature.IMAGE_RECORD}),
+    "containers-storage": frozenset({Feature.CONTENT}),
+    "docker": frozenset({Feature.CONTENT}),
+    "files": frozenset({Feature.IMAGE_RECORD}),
 }
 VERSION: Final = r"(\d+(?:\.\d+)+\S*)"
 QUICK: Final = 10.0
@@ -95,14 +103,16 @@ class CommandAdapter:
         Raises:
             AdapterError: It is absent, broken or says what nobody understands.
         """
-        try:
-            table = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as err:
-            reason = getattr(err, "strerror", None) or str(err)
-            raise AdapterError(f"{file}: cannot be read: {reason}") from err
-        except tomllib.TOMLDecodeError as err:
-            raise AdapterError(f"{file}: is not TOML: {err}") from err
-        return _Reader(str(file), table, file.parent).adapter()
+        return cls.described(Description.read(file))
+
+    @classmethod
+    def described(cls, told: Description) -> "CommandAdapter":
+        """Make an adapter of what an adapter file says.
+
+        Raises:
+            AdapterError: It says what nobody understands.
+        """
+        return _read_command(told)
 
     @classmethod
     def from_words(cls, words: Sequence[str]) -> "CommandAdapter":
@@ -177,7 +187,7 @@ class CommandAdapter:
         if not self.version_command:
             return "unknown"
         with tempfile.TemporaryDirectory(prefix="pull-conformance-") as root:
-            env = client_environment(root)
+            env = self._environment(Path(root), {})
             ended = run(self.version_command, env=env, timeout=QUICK)
         said = (ended.stdout + b"\n" + ended.stderr).decode(errors="replace")
         found = self.version_pattern.search(said)
@@ -212,146 +222,77 @@ def _message(line: str) -> str:
     return found[1].replace('\\"', '"') if found else line
 
 
-class _Reader:
-    """Turns the table of an adapter file into an adapter, checking everything."""
+def _read_command(told: Description) -> CommandAdapter:
+    """Return the adapter that a file describes, everything of it checked."""
+    told.check_keys(KEYS)
+    template = parse_template(told.table.get("pull"), where=told.at("pull"))
+    kind, path = told.result()
+    features = check_features(told.table.get("features", []), where=told.where)
+    env = told.texts("env")
+    version, pattern = _version(told)
+    _check_claims(told, features, template, env, kind)
+    return CommandAdapter(
+        info=told.info("command", features),
+        pull_template=template,
+        program=told.program(told.table["pull"][0]),
+        env=env,
+        folders=_folders(told),
+        version_command=version,
+        version_pattern=pattern,
+        result_kind=kind,
+        result_path=path,
+    )
 
-    def __init__(self, where: str, table: dict[str, Any], folder: Path) -> None:
-        self._where = where
-        self._table = table
-        self._folder = folder
 
-    def adapter(self) -> CommandAdapter:
-        """Return the adapter that the file describes."""
-        self._check_keys(self._table, KEYS, "")
-        template = parse_template(self._table.get("pull"), where=self._at("pull"))
-        kind, path = self._result()
-        features = check_features(self._table.get("features", []), where=self._where)
-        env = self._texts("env")
-        version, pattern = self._version()
-        self._check_claims(features, template, env, kind)
-        return CommandAdapter(
-            info=ClientInfo(
-                name=check_name(self._table.get("name"), where=self._at("name")),
-                kind="command",
-                description=self._text("description"),
-                homepage=self._text("homepage"),
-                install=self._text("install"),
-                features=features,
-            ),
-            pull_template=template,
-            program=self._program(self._table["pull"][0]),
-            env=env,
-            folders=self._folders(),
-            version_command=version,
-            version_pattern=pattern,
-            result_kind=kind,
-            result_path=path,
-        )
-
-    def _at(self, key: str) -> str:
-        return f"{self._where}: {key}"
-
-    def _check_keys(
-        self, table: Mapping[str, Any], known: frozenset[str], inside: str
-    ) -> None:
-        unknown = sorted(table.keys() - known)
-        if unknown:
+def _folders(told: Description) -> tuple[str, ...]:
+    where = told.at("folders")
+    value = told.table.get("folders", [])
+    if not isinstance(value, list):
+        raise AdapterError(f"{where} must be a list, not {value!r}")
+    folders = tuple(check_text(v, where=where) for v in value)
+    for folder in folders:
+        if not folder.startswith("{root}") or names(folder) - ALWAYS:
             raise AdapterError(
-                f"{self._where}: unknown key {inside}{unknown[0]}; known are "
-                f"{', '.join(sorted(known))}"
+                f"{where}: {folder!r} must start with {{root}} and "
+                f"have placeholders only that always have a value"
             )
+    return folders
 
-    def _text(self, key: str) -> str:
-        value = self._table.get(key, "")
-        if not isinstance(value, str):
-            raise AdapterError(f"{self._at(key)} must be a text, not {value!r}")
-        return value
 
-    def _table_of(self, key: str, known: frozenset[str] | None) -> dict[str, Any]:
-        value = self._table.get(key, {})
-        if not isinstance(value, dict):
-            raise AdapterError(f"{self._at(key)} must be a table, not {value!r}")
-        if known is not None:
-            self._check_keys(value, known, f"{key}.")
-        return value
+def _version(told: Description) -> tuple[tuple[str, ...], re.Pattern[str]]:
+    table = told.table_of("version", frozenset({"command", "pattern"}))
+    pattern = table.get("pattern", VERSION)
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, TypeError) as err:
+        raise AdapterError(f"{told.at('version.pattern')}: {err}") from err
+    command = table.get("command", [])
+    if not isinstance(command, list) or not all(
+        isinstance(word, str) for word in command
+    ):
+        raise AdapterError(f"{told.at('version.command')} must be a list of texts")
+    if table and not command:
+        raise AdapterError(f"{told.at('version')} must have a command")
+    return (tuple(map(told.program, command[:1])) + tuple(command[1:])), compiled
 
-    def _texts(self, key: str) -> dict[str, str]:
-        table = self._table_of(key, None)
-        return {
-            k: check_text(v, where=self._at(f"{key}.{k}")) for k, v in table.items()
-        }
 
-    def _folders(self) -> tuple[str, ...]:
-        value = self._table.get("folders", [])
-        if not isinstance(value, list):
-            raise AdapterError(f"{self._at('folders')} must be a list, not {value!r}")
-        folders = tuple(check_text(v, where=self._at("folders")) for v in value)
-        for folder in folders:
-            if not folder.startswith("{root}") or names(folder) - ALWAYS:
-                raise AdapterError(
-                    f"{self._at('folders')}: {folder!r} must start with {{root}} and "
-                    f"have placeholders only that always have a value"
-                )
-        return folders
-
-    def _program(self, word: str) -> str:
-        # A path is relative to the file that names it, not to where a user stands.
-        is_path = "/" in word and not Path(word).is_absolute()
-        return str(self._folder.resolve() / word) if is_path else word
-
-    def _version(self) -> tuple[tuple[str, ...], re.Pattern[str]]:
-        table = self._table_of("version", frozenset({"command", "pattern"}))
-        pattern = table.get("pattern", VERSION)
-        try:
-            compiled = re.compile(pattern)
-        except (re.error, TypeError) as err:
-            raise AdapterError(f"{self._at('version.pattern')}: {err}") from err
-        command = table.get("command", [])
-        if not isinstance(command, list) or not all(
-            isinstance(word, str) for word in command
-        ):
-            raise AdapterError(f"{self._at('version.command')} must be a list of texts")
-        if table and not command:
-            raise AdapterError(f"{self._at('version')} must have a command")
-        return (tuple(map(self._program, command[:1])) + tuple(command[1:])), compiled
-
-    def _result(self) -> tuple[str, str]:
-        table = self._table_of("result", frozenset({"kind", "path"}))
-        kind = table.get("kind", "none")
-        where = self._at("result.kind")
-        if kind in UNREADABLE:
-            raise AdapterError(f"{where}: there is no reader of {kind} yet")
-        if kind not in READERS:
+def _check_claims(
+    told: Description,
+    features: frozenset[Feature],
+    template: Template,
+    env: Mapping[str, str],
+    kind: str,
+) -> None:
+    where = told.at("features")
+    used = template.mentioned.union(*(names(text) for text in env.values()))
+    for feature in sorted(features):
+        needed = NEEDED.get(feature, ())
+        if needed and used.isdisjoint(needed):
             raise AdapterError(
-                f"{where}: {kind!r} is unknown; known are {', '.join(sorted(READERS))}"
+                f"{where}: {feature} is claimed, but neither pull "
+                f"nor env uses {' or '.join(needed)}"
             )
-        if kind != "none" and "path" not in table:
-            raise AdapterError(f"{self._at('result')} must have a path")
-        path = check_text(table.get("path", "{root}"), where=self._at("result.path"))
-        if names(path) - {"root"}:
-            raise AdapterError(f"{self._at('result.path')} may hold {{root}} only")
-        return kind, path
-
-    def _check_claims(
-        self,
-        features: frozenset[Feature],
-        template: Template,
-        env: Mapping[str, str],
-        kind: str,
-    ) -> None:
-        told = template.mentioned.union(*(names(text) for text in env.values()))
-        for feature in sorted(features):
-            needed = NEEDED.get(feature, ())
-            if needed and told.isdisjoint(needed):
-                raise AdapterError(
-                    f"{self._at('features')}: {feature} is claimed, but neither pull "
-                    f"nor env uses {' or '.join(needed)}"
-                )
-            unshowable = feature in UNSHOWABLE or (
-                kind == "none" and feature in {Feature.CONTENT, Feature.IMAGE_RECORD}
+        if feature in UNSHOWABLE or feature in HIDDEN.get(kind, ()):
+            raise AdapterError(
+                f"{where}: {feature} is claimed, but result.kind {kind} cannot show it"
             )
-            if unshowable:
-                raise AdapterError(
-                    f"{self._at('features')}: {feature} is claimed, but result.kind "
-                    f"{kind} cannot show it"
-                )

@@ -9,7 +9,7 @@ the adapter's own failure.
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,10 +80,13 @@ class ExecutableAdapter:
             raise AdapterError(f"{self.where}: {text}")
         return answer
 
+    def _environment(self, _asked: Json, root: str) -> Mapping[str, str]:
+        return client_environment(root)
+
     def _start(self, verb: str, asked: Json, root: str) -> Process:
         return Process(
             [*self.argv, verb],
-            env=client_environment(root),
+            env=self._environment(asked, root),
             stdin=json.dumps(asked).encode(),
             kept=LONGEST,
         )

@@ -8,6 +8,7 @@ one). What it does not know itself it hands to pytest.
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -73,12 +74,23 @@ def run_suite(options: RunOptions, rest: Sequence[str]) -> int:
     said, complaints = io.StringIO(), io.StringIO()
     shown = sys.stdout if _shows(rest) else said
     with (
+        # pytest's own place for temporary folders is shared by all its runs on a
+        # machine, and each cleans up after the others: what they left can break it.
+        tempfile.TemporaryDirectory(prefix="pull-conformance-") as folder,
         _environment(_ENVIRONMENT),
         redirect_stdout(shown),
         redirect_stderr(complaints),
     ):
         status = int(
-            pytest.main([*_arguments(options, rest), *rest, *_where(rest)], [screen])
+            pytest.main(
+                [
+                    f"--basetemp={folder}/pytest",
+                    *_arguments(options, rest),
+                    *rest,
+                    *_where(rest),
+                ],
+                [screen],
+            )
         )
     if status == pytest.ExitCode.USAGE_ERROR:
         text = _complaint(complaints.getvalue())

@@ -42,6 +42,9 @@ def write_hosts(
 ) -> None:
     """Write how a registry is reached: mirrors in their order, then the server."""
     lines = [f"server = {_text(server.url)}", *_keys(server)]
+    if not mirrors:
+        # containerd reads no server from a file without a table of hosts.
+        lines += ["", "[host]"]
     for mirror in mirrors:
         table = f"host.{_text(mirror.url)}"
         lines += ["", f"[{table}]", *_keys(mirror)]

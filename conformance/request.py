@@ -1,5 +1,7 @@
 """A pull's request as the values that a command line can hold."""
 
+import base64
+import json
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -7,7 +9,13 @@ from pathlib import Path
 from conformance.contract import Json
 from conformance.hosts import Host, write_hosts
 
-__all__ = ["make_hosts_dir", "placeholder_values", "split_reference", "switches"]
+__all__ = [
+    "make_docker_config",
+    "make_hosts_dir",
+    "placeholder_values",
+    "split_reference",
+    "switches",
+]
 
 #: A platform of one word is an architecture unless it is one of these.
 _SYSTEMS = frozenset({"linux", "windows", "darwin", "freebsd"})
@@ -22,6 +30,7 @@ def placeholder_values(request: Json, wanted: Collection[str]) -> dict[str, str]
     values = {
         "ref": request["ref"],
         "root": str(root),
+        "scheme": "http" if request.get("plain_http") else "https",
         **split_reference(request["ref"]),
         **_platform(request.get("platform") or ""),
     }
@@ -32,6 +41,8 @@ def placeholder_values(request: Json, wanted: Collection[str]) -> dict[str, str]
         values.setdefault("password", "")
     if "ca_dir" in wanted and "ca" in values:
         values["ca_dir"] = str(_make_ca_dir(root, Path(values["ca"])))
+    if "docker_config" in wanted and "username" in values:
+        values["docker_config"] = str(make_docker_config(request))
     if "hosts_dir" in wanted:
         values["hosts_dir"] = str(make_hosts_dir(request))
     return values
@@ -39,15 +50,20 @@ def placeholder_values(request: Json, wanted: Collection[str]) -> dict[str, str]
 
 def switches(request: Json) -> frozenset[str]:
     """Return the names of what is true in the request."""
-    return frozenset(key for key, value in request.items() if value is True)
+    on = frozenset(key for key, value in request.items() if value is True)
+    return on | {"credentials"} if request.get("username") else on
 
 
 def split_reference(ref: str) -> dict[str, str]:
-    """Return registry, repository, tag and digest of a full reference."""
+    """Return registry, repository, tag and digest of a full reference.
+
+    The target is what a registry is asked for: the digest, or else the tag.
+    """
     registry, _, rest = ref.partition("/")
     rest, _, digest = rest.partition("@")
     repository, _, tag = rest.partition(":")
     parts = {"registry": registry, "repository": repository}
+    parts["target"] = digest or tag or "latest"
     if tag:
         parts["tag"] = tag
     if digest:
@@ -55,7 +71,22 @@ def split_reference(ref: str) -> dict[str, str]:
     return parts
 
 
-def make_hosts_dir(request: Json) -> Path:
+def make_docker_config(request: Json) -> Path:
+    """Make a folder with the credentials of the request, as `docker login` leaves it.
+
+    Clients are pointed to it with DOCKER_CONFIG or an option of their own.
+    """
+    user = f"{request['username']}:{request.get('password') or ''}"
+    encoded = base64.b64encode(user.encode()).decode()
+    registry = request["ref"].partition("/")[0]
+    folder = Path(request["root"]) / "docker"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config = {"auths": {registry: {"auth": encoded}}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+def make_hosts_dir(request: Json, folder: Path | None = None) -> Path:
     """Make a folder that tells containerd's clients how to reach the registry.
 
     The form is that of containerd's docs/hosts.md: a folder per host with a
@@ -64,12 +95,11 @@ def make_hosts_dir(request: Json) -> Path:
     if request.get("hosts_dir"):
         return Path(request["hosts_dir"])
     registry = request["ref"].partition("/")[0]
-    folder = Path(request["root"]) / "hosts"
+    folder = folder or Path(request["root"]) / "hosts"
     scheme = "http" if request.get("plain_http") else "https"
     ca = Path(request["ca"]) if request.get("ca") else None
-    host = Host(url=f"{scheme}://{registry}", ca=ca)
-    # It stands among the mirrors as well: without one containerd reads no server.
-    write_hosts(folder, registry, host, [host])
+    # No mirrors: named again the registry would be a second host to try.
+    write_hosts(folder, registry, Host(url=f"{scheme}://{registry}", ca=ca), [])
     return folder
 
 

@@ -29,16 +29,20 @@ __all__ = [
 ]
 
 #: Placeholders that have a value in every run.
-ALWAYS: Final = frozenset({"ref", "registry", "repository", "root", "hosts_dir"})
+ALWAYS: Final = frozenset(
+    {"ref", "registry", "repository", "target", "scheme", "root", "hosts_dir"}
+)
 #: Placeholders that have one only sometimes: inside a group, that is.
 OPTIONAL: Final = frozenset(
     {
         *("tag", "digest", "platform", "os", "arch", "variant", "ca", "ca_dir"),
-        *("username", "password", "max_concurrent_downloads"),
+        *("username", "password", "docker_config", "max_concurrent_downloads"),
     }
 )
 #: What ``when`` may ask: true or false in the request.
-SWITCHES: Final = frozenset({"plain_http", "all_platforms", "all_metadata", "unpack"})
+SWITCHES: Final = frozenset(
+    {"plain_http", "all_platforms", "all_metadata", "credentials", "unpack"}
+)
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 

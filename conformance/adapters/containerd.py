@@ -13,12 +13,13 @@ bytes can be hashed and sizes are exact; root file systems from the native
 snapshotter's, where a view shows them.
 """
 
+import functools
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -33,12 +34,12 @@ from conformance.contract import AdapterError, Json, OnCancel, failure
 from conformance.process import Ended, Process, client_environment, run
 from conformance.request import make_hosts_dir
 
-__all__ = ["ContainerdAdapter"]
+__all__ = ["ContainerdAdapter", "CtrAdapter"]
 
 #: How long a command that asks no registry may take.
 QUICK: Final = 30.0
 _SNAPSHOTS: Final = ("snapshots", "--snapshotter", "native")
-_LISTS: Final = {
+_LISTS: Final[Mapping[str, Sequence[str]]] = {
     "images": ("images", "ls"),
     "content": ("content", "ls"),
     "leases": ("leases", "ls"),
@@ -60,6 +61,9 @@ class ContainerdAdapter:
         *("schema1", "snapshots", "tls", "token-auth", "unpack"),
     )
 
+    #: What is read with a command, and by which.
+    _lists: ClassVar[Mapping[str, Sequence[str]]] = _LISTS
+
     def __init__(self) -> None:
         self._daemon: Daemon | None = None
 
@@ -75,9 +79,7 @@ class ContainerdAdapter:
     def setup(self) -> None:
         """Start the daemon."""
         if self._daemon is None:
-            missing = self.installed()
-            if missing is not None:
-                raise AdapterError(missing)
+            self._must_be_installed()
             self._daemon = Daemon()
 
     def teardown(self) -> None:
@@ -88,17 +90,22 @@ class ContainerdAdapter:
 
     def capabilities(self) -> Json:
         """Return name, version and features; the daemon need not run for it."""
+        version = self._version()
+        return {"name": self.name, "version": version, "features": list(self.features)}
+
+    @functools.cache  # noqa: B019 - an adapter lives as long as its run
+    def _version(self) -> str:
         version = "unknown"
         if self.installed() is None:
             with tempfile.TemporaryDirectory(prefix="pull-conformance-") as root:
                 env = client_environment(root)
                 ended = run(["ctr", "--version"], env=env, timeout=QUICK)
             version = (ended.last_line().split() or ["unknown"])[-1]
-        return {"name": self.name, "version": version, "features": list(self.features)}
+        return version
 
     def pull(self, request: Json, on_cancel: OnCancel) -> Json:
         """Fetch an image into the namespace of the request's root."""
-        process = self._ctr(request["root"], *_pull_arguments(request))
+        process = self._ctr(request["root"], *self._arguments(request))
         on_cancel(process.stop)
         ended = process.wait()
         said = {"stdout": plain_text(ended.stdout), "stderr": plain_text(ended.stderr)}
@@ -113,20 +120,20 @@ class ContainerdAdapter:
     def inspect(self, request: Json) -> Json:
         """Read the namespace of a root; only what is wanted, if that is said."""
         root = request["root"]
-        wanted = set(request.get("want") or (*_LISTS, "ingests"))
+        wanted = set(request.get("want") or (*self._lists, "ingests"))
         # Started together, read one after the other: they run side by side.
         running = {
             key: self._ctr(root, *arguments)
-            for key, arguments in _LISTS.items()
+            for key, arguments in self._lists.items()
             if key in wanted
         }
         ended = {key: process.wait(QUICK) for key, process in running.items()}
-        tables = {key: _table(_LISTS[key], end) for key, end in ended.items()}
+        tables = {key: _table(self._lists[key], end) for key, end in ended.items()}
         answer: Json = {}
         if "images" in tables:
-            answer["images"] = [self._image(row) for row in tables["images"]]
+            answer["images"] = [self._image(root, row) for row in tables["images"]]
         if "content" in tables:
-            answer["content"] = [self._blob(row) for row in tables["content"]]
+            answer["content"] = [self._blob(root, row) for row in tables["content"]]
         if "leases" in tables:
             answer["leases"] = [_lease(row) for row in tables["leases"]]
         if "snapshots" in tables:
@@ -149,17 +156,48 @@ class ContainerdAdapter:
         ended = self._ctr(root, *arguments).wait(QUICK)
         return plain_text(_checked(arguments, ended).stdout)
 
-    def _ctr(self, root: str, *arguments: str) -> Process:
+    def _must_be_installed(self) -> None:
+        missing = self.installed()
+        if missing is not None:
+            raise AdapterError(missing)
+
+    def _arguments(self, request: Json) -> Sequence[str]:
+        if request.get("max_concurrent_downloads") or request.get("unpack"):
+            return self._pull_arguments(request)
+        return ["content", "fetch", *self._news(request), *shared_arguments(request)]
+
+    def _pull_arguments(self, request: Json) -> Sequence[str]:
+        # A service in the daemon pulls for the ctr of containerd 2 unless told so.
+        local = ["--local"] if self._is_new() else []
+        more = (*local, *self._news(request), *pull_arguments(request))
+        return ["images", "pull", *more]
+
+    def _news(self, request: Json) -> Sequence[str]:
+        # The ctr of containerd 2 fetches all metadata unless told so.
+        told = request.get("all_metadata") or not self._is_new()
+        return [] if told else ["--skip-metadata"]
+
+    def _is_new(self) -> bool:
+        major = self._version().partition(".")[0]
+        return major.isdigit() and int(major) >= 2
+
+    def _daemon_of(self, _root: Path | str) -> Daemon:
         if self._daemon is None:
             raise AdapterError("containerd: the daemon is not running: call setup")
-        address = str(self._daemon.address)
+        return self._daemon
+
+    def _namespace(self, root: str) -> str:
+        return f"case-{hashlib.sha256(root.encode()).hexdigest()[:20]}"
+
+    def _ctr(self, root: str, *arguments: str) -> Process:
+        address, namespace = str(self._daemon_of(root).address), self._namespace(root)
         return Process(
-            ["ctr", "--address", address, "--namespace", _namespace(root), *arguments],
+            ["ctr", "--address", address, "--namespace", namespace, *arguments],
             env=client_environment(root),
         )
 
-    def _image(self, row: dict[str, str]) -> Json:
-        path = self._blob_path(row["DIGEST"])
+    def _image(self, root: str, row: dict[str, str]) -> Json:
+        path = self._blob_path(root, row["DIGEST"])
         target = {
             "mediaType": row["TYPE"],
             "digest": row["DIGEST"],
@@ -169,8 +207,8 @@ class ContainerdAdapter:
         labels = parse_labels(row.get("LABELS", ""))
         return {"name": row["REF"], "target": target, "labels": labels}
 
-    def _blob(self, row: dict[str, str]) -> Json:
-        path = self._blob_path(row["DIGEST"])
+    def _blob(self, root: str, row: dict[str, str]) -> Json:
+        path = self._blob_path(root, row["DIGEST"])
         return {
             "digest": row["DIGEST"],
             "size": path.stat().st_size if path.is_file() else 0,
@@ -197,21 +235,15 @@ class ContainerdAdapter:
         self._run(root, *_SNAPSHOTS, "rm", f"view of {key}")
         return str(mount["Source"])
 
-    def _blob_path(self, digest: str) -> Path:
+    def _blob_path(self, root: str, digest: str) -> Path:
         algorithm, _, encoded = digest.partition(":")
-        return self._content / "blobs" / algorithm / encoded
-
-    @property
-    def _content(self) -> Path:
-        if self._daemon is None:
-            raise AdapterError("containerd: the daemon is not running: call setup")
-        return self._daemon.content
+        return self._daemon_of(root).content / "blobs" / algorithm / encoded
 
     def _ingests(self, root: str) -> Iterable[Json]:
         # The metadata store names an ingest NAMESPACE/NUMBER/REF in the content
         # store (metadata/bolt.go:61, metadata/content.go createIngestBucket).
-        prefix = f"{_namespace(root)}/"
-        for ref in sorted((self._content / "ingest").glob("*/ref")):
+        prefix = f"{self._namespace(root)}/"
+        for ref in sorted((self._daemon_of(root).content / "ingest").glob("*/ref")):
             try:
                 name = ref.read_text(encoding="utf-8")
                 offset = (ref.parent / "data").stat().st_size
@@ -225,13 +257,27 @@ class ContainerdAdapter:
                 }
 
 
-def _pull_arguments(request: Json) -> Sequence[str]:
-    limit = request.get("max_concurrent_downloads")
-    arguments = ["content", "fetch"]
-    if limit or request.get("unpack"):
-        arguments = ["images", "pull", "--snapshotter", "native"]
-    if limit:
+class CtrAdapter(ContainerdAdapter):
+    """Drives ``ctr images pull``, which unpacks what it fetched."""
+
+    name: ClassVar[str] = "ctr"
+    description: ClassVar[str] = "containerd's ctr images pull, with unpacking"
+
+    def _arguments(self, request: Json) -> Sequence[str]:
+        return self._pull_arguments(request)
+
+
+def pull_arguments(request: Json) -> Sequence[str]:
+    """Return the arguments of a pull that unpacks."""
+    arguments = ["--snapshotter", "native"]
+    if limit := request.get("max_concurrent_downloads"):
         arguments += ["--max-concurrent-downloads", str(limit)]
+    return [*arguments, *shared_arguments(request)]
+
+
+def shared_arguments(request: Json) -> Sequence[str]:
+    """Return what `content fetch` and `images pull` take alike."""
+    arguments = []
     if request.get("plain_http"):
         arguments.append("--plain-http")
     if request.get("ca") or request.get("hosts_dir"):
@@ -264,10 +310,6 @@ def _checked(arguments: Sequence[str], ended: Ended) -> Ended:
 
 def _table(arguments: Sequence[str], ended: Ended) -> list[dict[str, str]]:
     return parse_table(plain_text(_checked(arguments, ended).stdout))
-
-
-def _namespace(root: str) -> str:
-    return f"case-{hashlib.sha256(root.encode()).hexdigest()[:20]}"
 
 
 def _lease(row: dict[str, str]) -> Json:

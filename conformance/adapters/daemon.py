@@ -1,6 +1,6 @@
-"""A containerd daemon of our own: private, started once a run, gone afterwards.
+"""Daemons of our own: private, started by the suite, gone afterwards.
 
-Everything of it lies in one temporary folder. A guard (a few lines of shell)
+Everything of a daemon lies in one temporary folder. A guard (a few lines of shell)
 starts it, holds the reading end of a pipe and ends it when the pipe closes, which
 the kernel does however this process ends: no run leaves a daemon behind.
 """
@@ -13,19 +13,20 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from conformance.contract import AdapterError
 from conformance.process import Process, client_environment
 
-__all__ = ["Daemon"]
+__all__ = ["Daemon", "Dockerd", "PrivateDaemon"]
 
 #: How long the daemon may take to start, and to end.
 PATIENCE: Final = 20.0
 
-#: Nothing outside the folder may be touched: CRI, NRI and "opt" would. Snapshots
-#: are only made where ctr knows no other way to pull, and then by "native".
+#: Nothing outside the folder may be touched: CRI, NRI and "opt" would. Of the
+#: snapshotters ctr uses "native"; containerd 2 does not start without "overlayfs".
 _DISABLED: Final = (
     *("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"),
     *("io.containerd.cri.v1.runtime", "io.containerd.nri.v1.nri"),
@@ -33,7 +34,6 @@ _DISABLED: Final = (
     *("io.containerd.monitor.v1.cgroups", "io.containerd.runtime.v1.linux"),
     *("io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs"),
     *("io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"),
-    *("io.containerd.snapshotter.v1.overlayfs",),
 )
 # "isolated": a namespace does not see what another one has pulled, so that every
 # case asks the registry. The scheduler's thresholds (gc/scheduler/scheduler.go:246)
@@ -53,42 +53,58 @@ mutation_threshold = 0
 [plugins."io.containerd.metadata.v1.bolt"]
 content_sharing_policy = "isolated"
 """
+# Pulling through CRI needs no network and no runtime, but the plugin starts both.
+_CRI: Final = """\
+[plugins."io.containerd.grpc.v1.cri"]
+disable_tcp_service = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{folder}/cni"
+conf_dir = "{folder}/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "native"
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{folder}/hosts"
+[plugins."io.containerd.internal.v1.opt"]
+path = "{folder}/opt"
+"""
+_FOR_CRI: Final = frozenset(
+    {
+        *("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"),
+        *("io.containerd.cri.v1.runtime", "io.containerd.internal.v1.opt"),
+        "io.containerd.runtime.v1.linux",
+    }
+)
 _GUARD: Final = """\
 exec 3<&0 </dev/null
-containerd --config "$1/config.toml" 3<&- &
+folder=$1
+shift
+"$@" 3<&- &
 daemon=$!
 { read -r _ <&3; kill "$daemon"; } &
 wait "$daemon"
 status=$?
-rm -rf -- "$1"
+rm -rf -- "$folder"
 exit "$status"
 """
+#: The longest path of a socket.
+_LONGEST: Final = 104
 
 
-#: The longest path of a socket that containerd takes, with what it appends to ours.
-_LONGEST_SOCKET: Final = 104 - len("/sock.ttrpc")
-
-
-def _make_folder() -> Path:
-    """Make a folder whose path leaves room for those of its sockets."""
-    folder = Path(tempfile.mkdtemp(prefix="pull-conformance-"))
-    if len(os.fsencode(folder)) <= _LONGEST_SOCKET:
-        return folder
-    folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="pull-conformance-", dir="/tmp"))
-
-
-class Daemon:
+class PrivateDaemon:
     """A running daemon.
 
     Raises:
         AdapterError: It did not start.
     """
 
+    #: What it is called in messages.
+    name: ClassVar[str]
+    #: The longest path of a socket that it makes below its folder.
+    longest_socket: ClassVar[str]
+
     def __init__(self) -> None:
-        self.folder = _make_folder()
+        self.folder = _make_folder(len(self.longest_socket))
         self.address = self.folder / "sock"
-        self.content = self.folder / "root/io.containerd.content.v1.content"
         self._pipe = -1
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -111,20 +127,22 @@ class Daemon:
                 self._ended.wait(PATIENCE)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def command(self) -> Sequence[str]:
+        """Write what the daemon is configured with, and return its command."""
+        raise NotImplementedError
+
     def _start(self) -> None:
-        disabled = ", ".join(f'"{plugin}"' for plugin in _DISABLED)
-        config = _CONFIG.format(folder=self.folder, disabled=disabled)
-        (self.folder / "config.toml").write_text(config, encoding="utf-8")
+        command = self.command()
         reading, self._pipe = os.pipe()
         try:
             self._guard = Process(
-                ["/bin/sh", "-c", _GUARD, "guard", str(self.folder)],
+                ["/bin/sh", "-c", _GUARD, "guard", str(self.folder), *command],
                 env=client_environment(self.folder),
                 stdin=reading,
             )
         finally:
             os.close(reading)
-        threading.Thread(target=self._reap, name="containerd", daemon=True).start()
+        threading.Thread(target=self._reap, name=self.name, daemon=True).start()
         self._await_socket()
 
     def _reap(self) -> None:
@@ -139,6 +157,78 @@ class Daemon:
                 return
             if self._ended.wait(0.005):
                 raise AdapterError(
-                    f"containerd: the daemon did not start: {self._said.last_line()}"
+                    f"{self.name}: the daemon did not start: {self._said.last_line()}"
                 )
-        raise AdapterError(f"containerd: the daemon did not start in {PATIENCE:g} s")
+        raise AdapterError(f"{self.name}: the daemon did not start in {PATIENCE:g} s")
+
+
+class Daemon(PrivateDaemon):
+    """containerd.
+
+    Args:
+        cri: With the plugin that kubelets speak to. It looks for registries in
+            ``hosts``, a folder as containerd's docs/hosts.md describes it.
+    """
+
+    name = "containerd"
+    longest_socket = "/sock.ttrpc"
+
+    def __init__(self, *, cri: bool = False) -> None:
+        self._cri = cri
+        super().__init__()
+
+    @property
+    def content(self) -> Path:
+        """The folder of the content store."""
+        return self.folder / "root/io.containerd.content.v1.content"
+
+    @property
+    def hosts(self) -> Path:
+        """The folder in which CRI looks for hosts.toml files."""
+        return self.folder / "hosts"
+
+    def command(self) -> Sequence[str]:
+        """Write config.toml and return the command."""
+        wanted = _FOR_CRI if self._cri else frozenset()
+        disabled = ", ".join(f'"{name}"' for name in _DISABLED if name not in wanted)
+        config = _CONFIG + (_CRI if self._cri else "")
+        file = self.folder / "config.toml"
+        text = config.format(folder=self.folder, disabled=disabled)
+        file.write_text(text, encoding="utf-8")
+        return ["containerd", "--config", str(file)]
+
+
+class Dockerd(PrivateDaemon):
+    """dockerd with a containerd of its own, which touches no network of the machine."""
+
+    name = "dockerd"
+    longest_socket = "/exec/containerd/containerd.sock.ttrpc"
+
+    @property
+    def data(self) -> Path:
+        """The daemon's store."""
+        return self.folder / "data"
+
+    def command(self) -> Sequence[str]:
+        """Write daemon.json and return the command.
+
+        A download that failed would be tried again after 5 s, four times.
+        """
+        file = self.folder / "daemon.json"
+        file.write_text("{}", encoding="utf-8")
+        return [
+            *("dockerd", "--config-file", str(file), "--data-root", str(self.data)),
+            *("--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid"),
+            *("-H", f"unix://{self.address}", "--storage-driver", "vfs"),
+            *("--iptables=false", "--ip6tables=false", "--bridge=none"),
+            *("--ip-forward=false", "--ip-masq=false", "--max-download-attempts", "1"),
+        ]
+
+
+def _make_folder(longest: int) -> Path:
+    """Make a folder whose path leaves room for those of its sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="pull-conformance-"))
+    if len(os.fsencode(folder)) <= _LONGEST - longest:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix="pull-conformance-", dir="/tmp"))

@@ -31,7 +31,12 @@ def elsewhere(other: Registry) -> str:
 
     Its host has another name, not only another port.
     """
-    return f"http://localhost:{other.port}{{target}}"
+    return f"{beside(other)}{{target}}"
+
+
+def beside(other: Registry) -> str:
+    """Return the URL of a registry by another name of its host."""
+    return f"{other.url.partition(':')[0]}://localhost:{other.port}"
 
 
 def bearer(registry: Registry) -> str:

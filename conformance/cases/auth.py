@@ -21,6 +21,7 @@ from conformance.cases._wire import (
     assert_none,
     assert_ok,
     bearer,
+    beside,
     elsewhere,
     hand_out,
     met,
@@ -105,7 +106,7 @@ def test_token_server_on_another_host_is_used(bench: Bench) -> None:
     and what comes back beside the token stays between it and that host.
     """
     registry, server = bench.registry, bench.new_registry()
-    realm = f"http://localhost:{server.port}/token"
+    realm = f"{beside(server)}/token"
     ask_for_ticket(registry, f'Bearer realm="{realm}",service="s",scope="{SCOPE}"')
     hand_out(server, token=TICKET, access_token=TICKET, refresh_token="renew-me")  # noqa: S106 - not a secret
     bench.must_pull(bench.publish())
@@ -422,7 +423,7 @@ def test_plain_http_realm_gets_no_password(bench: Bench) -> None:
     The registry chooses the realm: a user's password would cross the network in
     clear because a server said so.
     """
-    plain = bench.new_registry(auth=TokenAuth(*LOGIN))
+    plain = bench.new_registry(auth=TokenAuth(*LOGIN), tls=False)
     realm = f"{plain.url}/token"
     registry = bench.new_registry(auth=TokenAuth(*LOGIN, realm=realm), tls=True)
     image = registry.publish("library/test:v1")

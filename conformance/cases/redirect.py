@@ -124,7 +124,7 @@ def test_authorization_does_not_leave_tls(bench: Bench) -> None:
     """
     registry = bench.new_registry(auth=TokenAuth(*LOGIN), tls=True)
     image = bench.publish()
-    plain = bench.new_registry()
+    plain = bench.new_registry(tls=False)
     plain.add_image(image)
     moved = registry.redirect(to=plain, authorized=True)
     bench.pull(image)

@@ -28,6 +28,21 @@ def test_first_registry_made_is_the_registry_of_the_case(bench):
     assert first.port != second.port
 
 
+@pytest.mark.parametrize(
+    ("features", "scheme"),
+    [((), "http"), (("plain-http", "tls"), "http"), (("tls",), "https")],
+)
+def test_client_without_plain_http_is_met_over_tls(
+    features, scheme, naive_client, bench_of, monkeypatch
+):
+    client = naive_client()
+    told = {"name": "naive", "version": "1.0", "features": features}
+    monkeypatch.setattr(client.adapter, "capabilities", lambda: told)
+    bench = bench_of(client)
+    assert bench.registry.url.partition(":")[0] == scheme
+    assert bench.new_registry(tls=False).url.startswith("http:")
+
+
 def test_pull_gives_the_image_its_record_and_its_content(bench):
     image = bench.publish(layers=2)
     pull = bench.must_pull(image)

@@ -11,7 +11,7 @@ import pytest
 
 from conformance.adapter import load_clients
 from conformance.adapters import daemon as daemon_module
-from conformance.adapters.containerd import ContainerdAdapter, _pull_arguments
+from conformance.adapters.containerd import ContainerdAdapter
 from conformance.adapters.ctr import (
     error_class,
     parse_labels,
@@ -124,10 +124,10 @@ def test_class_of_an_error(message, name):
 
 def test_arguments_of_a_pull(tmp_path):
     request = {"ref": "h:1/a:b", "root": str(tmp_path)}
-    assert _pull_arguments(request) == ["content", "fetch", "h:1/a:b"]
+    assert ContainerdAdapter()._arguments(request) == ["content", "fetch", "h:1/a:b"]
     more = {"plain_http": True, "username": "u", "labels": {"k": "v"}}
     more |= {"platform": "linux/arm/v7", "all_metadata": True}
-    assert _pull_arguments(request | more) == [
+    assert ContainerdAdapter()._arguments(request | more) == [
         *("content", "fetch", "--plain-http", "--user", "u:"),
         *("--platform", "linux/arm/v7", "--all-metadata", "--label", "k=v"),
         "h:1/a:b",
@@ -137,7 +137,9 @@ def test_arguments_of_a_pull(tmp_path):
 def test_mirrors_and_refresh_tokens(tmp_path):
     request = {"ref": "h:1/a:b", "root": str(tmp_path)}
     hosts = str(tmp_path / "hosts")
-    told = _pull_arguments(request | {"hosts_dir": hosts, "password": "token"})
+    told = ContainerdAdapter()._arguments(
+        request | {"hosts_dir": hosts, "password": "token"}
+    )
     assert told == [
         *("content", "fetch", "--hosts-dir", hosts),
         *("--refresh", "token", "h:1/a:b"),
@@ -146,7 +148,7 @@ def test_mirrors_and_refresh_tokens(tmp_path):
 
 def test_a_limit_takes_the_other_command(tmp_path):
     request = {"ref": "h:1/a:b", "root": str(tmp_path), "max_concurrent_downloads": 2}
-    assert _pull_arguments(request) == [
+    assert ContainerdAdapter()._arguments(request) == [
         *("images", "pull", "--snapshotter", "native"),
         *("--max-concurrent-downloads", "2", "h:1/a:b"),
     ]
@@ -154,7 +156,7 @@ def test_a_limit_takes_the_other_command(tmp_path):
 
 def test_unpacking_takes_the_other_command(tmp_path):
     request = {"ref": "h:1/a:b", "root": str(tmp_path), "unpack": True}
-    assert _pull_arguments(request) == [
+    assert ContainerdAdapter()._arguments(request) == [
         *("images", "pull", "--snapshotter", "native", "h:1/a:b"),
     ]
 

@@ -37,7 +37,8 @@ def write_blobs(folder, *blobs):
 @pytest.mark.parametrize("kind", sorted(READERS.keys() - {"none"}))
 def test_nothing_written_is_empty(kind, tmp_path):
     stored = read(kind, tmp_path / "absent")
-    assert stored.content == {}
+    unpacked = kind in {"containers-storage", "docker"}
+    assert stored.content == (None if unpacked else {})
     assert not stored.images
 
 
@@ -70,6 +71,35 @@ def test_blob_of_an_oci_layout_that_is_wrong(tmp_path):
     write_blobs(tmp_path / "blobs/sha256", LAYER)
     (tmp_path / "blobs/sha256" / encoded(LAYER)).write_bytes(b"other")
     assert [b.digest for b in read("oci-layout", tmp_path).corrupt()] == [sha256(LAYER)]
+
+
+@pytest.mark.parametrize("name", ["39163.tmp", f"{encoded(LAYER)}2927833841"])
+def test_unfinished_download_is_no_blob(name, tmp_path):
+    """Its name is no digest: a client that failed left it behind."""
+    write_blobs(tmp_path / "blobs/sha256")
+    (tmp_path / "blobs/sha256" / name).write_bytes(LAYER)
+    assert read("oci-layout", tmp_path).content == {}
+
+
+def test_several_oci_layouts(tmp_path):
+    """A client that writes a layout a repository names its images by both."""
+    folder = tmp_path / "127.0.0.1:5000/library/test"
+    write_blobs(folder / "blobs/sha256", LAYER)
+    (folder / "oci-layout").write_text("{}")
+    name = "org.opencontainers.image.ref.name"
+    entries = [
+        {"digest": "sha256:1", "annotations": {name: "v1"}},
+        {"digest": "sha256:2", "annotations": {name: "@sha256:2"}},
+        {"digest": "sha256:3"},
+    ]
+    (folder / "index.json").write_text(json.dumps({"manifests": entries}))
+    stored = read("oci-layout", tmp_path)
+    assert [image.name.removeprefix("127.0.0.1:5000/") for image in stored.images] == [
+        "library/test:v1",
+        "library/test@sha256:2",
+        "library/test@sha256:3",
+    ]
+    assert stored.intact(sha256(LAYER))
 
 
 def test_link_is_no_blob(tmp_path):

@@ -31,6 +31,7 @@ def values(tmp_path, wanted=(), **request):
 def test_parts_of_a_reference(ref, parts):
     names = ("registry", "repository", "tag", "digest")
     wanted = {n: p for n, p in zip(names, parts, strict=True) if p is not None}
+    wanted["target"] = parts[3] or parts[2] or "latest"
     assert split_reference(ref) == wanted
 
 
@@ -73,7 +74,7 @@ def test_hosts_folder_of_containerd(tmp_path, plain_http):
     table = tomllib.loads((folder / "127.0.0.1:5000/hosts.toml").read_text())
     server = ("http" if plain_http else "https") + "://127.0.0.1:5000"
     assert table["server"] == server
-    assert table["host"][server]["ca"] == "/ca.pem"
+    assert (table["ca"], table["host"]) == ("/ca.pem", {})
 
 
 def test_switches_are_what_is_true():
