@@ -166,12 +166,7 @@ class CommandAdapter:
         for folder in self.folders:
             Path(fill(folder, values)).mkdir(parents=True, exist_ok=True)
         argv = self.pull_template.fill(values, switches(request))
-        own = {
-            name: fill(text, values)
-            for name, text in self.env.items()
-            if names(text) <= values.keys()
-        }
-        return [self.program, *argv[1:]], own
+        return [self.program, *argv[1:]], self._own(values)
 
     def inspect(self, request: Json) -> Json:
         """Read what the commands wrote below a root."""
@@ -183,11 +178,19 @@ class CommandAdapter:
         own = frozenset[str]().union(*(names(text) for text in self.env.values()))
         return own | self.pull_template.mentioned
 
+    def _own(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables of the adapter's own that have all their values."""
+        return {
+            name: fill(text, values)
+            for name, text in self.env.items()
+            if names(text) <= values.keys()
+        }
+
     def _version(self) -> str:
         if not self.version_command:
             return "unknown"
         with tempfile.TemporaryDirectory(prefix="pull-conformance-") as root:
-            env = self._environment(Path(root), {})
+            env = client_environment(root) | self._own({})
             ended = run(self.version_command, env=env, timeout=QUICK)
         said = (ended.stdout + b"\n" + ended.stderr).decode(errors="replace")
         found = self.version_pattern.search(said)

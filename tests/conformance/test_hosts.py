@@ -18,6 +18,7 @@ def test_server_alone(tmp_path):
         "server": "https://registry.example:5000",
         "capabilities": ["pull", "resolve"],
         "ca": "/ca.pem",
+        "host": {},
     }
 
 
