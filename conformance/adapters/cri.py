@@ -12,14 +12,15 @@ generated code. gRPC itself comes with `pip install oci-pull-conformance[cri]`.
 
 import importlib
 import importlib.util
+import time
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from conformance.adapters.containerd import ContainerdAdapter
 from conformance.adapters.ctr import error_class
-from conformance.adapters.daemon import Daemon
+from conformance.adapters.daemon import PATIENCE, Daemon
 from conformance.adapters.fresh import FreshDaemons
-from conformance.contract import Json, OnCancel
+from conformance.contract import AdapterError, Json, OnCancel
 from conformance.request import make_hosts_dir
 
 __all__ = ["CriAdapter"]
@@ -44,7 +45,7 @@ class CriAdapter(ContainerdAdapter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._daemons = FreshDaemons(lambda: Daemon(cri=True))
+        self._daemons = FreshDaemons(start_daemon)
 
     def installed(self) -> str | None:
         """Return None if containerd and gRPC can run here, or what is missing."""
@@ -87,6 +88,48 @@ class CriAdapter(ContainerdAdapter):
 
     def _namespace(self, _root: str) -> str:
         return "k8s.io"
+
+
+def start_daemon() -> Daemon:
+    """Start containerd and wait until its CRI service takes requests.
+
+    Raises:
+        AdapterError: It does not.
+    """
+    daemon = Daemon(cri=True)
+    try:
+        await_service(str(daemon.address))
+    except BaseException:
+        daemon.stop()
+        raise
+    return daemon
+
+
+def await_service(address: str) -> None:
+    """Wait until CRI is initialized: the socket is there before, and says so.
+
+    Raises:
+        AdapterError: It is not there, or not in time.
+    """
+    grpc: Any = importlib.import_module("grpc")
+    end = time.monotonic() + PATIENCE
+    said = "no answer"
+    with grpc.insecure_channel(f"unix://{address}") as channel:
+        while time.monotonic() < end:
+            unknown = 0
+            for version in VERSIONS:
+                ask = channel.unary_unary(f"/{version}.ImageService/ListImages")
+                try:
+                    ask.future(b"").result()
+                except grpc.RpcError as err:
+                    said = err.details() or str(err.code())
+                    unknown += err.code() is grpc.StatusCode.UNIMPLEMENTED
+                else:
+                    return
+            if unknown == len(VERSIONS):
+                break
+            time.sleep(0.01)
+    raise AdapterError(f"cri: the service of containerd is not there: {said}")
 
 
 def pull_image_request(request: Json) -> bytes:

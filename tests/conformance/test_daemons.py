@@ -12,7 +12,12 @@ import pytest
 
 from conformance.adapter import load_clients
 from conformance.adapters.containerd import CtrAdapter
-from conformance.adapters.cri import CriAdapter, pull_image_request
+from conformance.adapters.cri import (
+    CriAdapter,
+    await_service,
+    pull_image_request,
+    start_daemon,
+)
 from conformance.adapters.daemon import Daemon, Dockerd, PrivateDaemon
 from conformance.adapters.docker import DockerAdapter
 from conformance.adapters.fresh import FreshDaemons
@@ -265,6 +270,13 @@ def cri(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "grpc", grpc)
     adapter: Any = CriAdapter()
     daemon = SimpleNamespace(address="/t/sock", hosts=tmp_path / "hosts")
+
+    def wait(*given):
+        answers[:] = given
+        calls.clear()
+        await_service("/t/sock")
+        return calls
+
     adapter._daemons = SimpleNamespace(of=lambda _root: daemon)
 
     def pull(*given):
@@ -273,6 +285,7 @@ def cri(monkeypatch, tmp_path):
         request = {"ref": "h:1/a:b", "root": str(tmp_path), "plain_http": True}
         return adapter.pull(request, lambda _stop: None), calls
 
+    pull.wait = wait  # type: ignore[attr-defined]
     return pull
 
 
@@ -297,6 +310,32 @@ def test_cri_that_fails(cri):
     assert answer["error"]["class"] == "ErrNotFound"
     answer, _ = cri(Cancelled())
     assert answer["error"]["message"] == "cancelled"
+
+
+def test_cri_is_waited_for(cri):
+    """Its socket is there before it takes requests."""
+    busy = RpcError("unavailable", "server is not initialized yet")
+    unknown = RpcError("unimplemented", "unknown service")
+    calls = cri.wait(busy, unknown, busy, unknown, None)
+    assert len(calls) == 5
+    with pytest.raises(AdapterError, match="is not there: unknown service"):
+        cri.wait(unknown, unknown)
+
+
+def test_cri_that_never_comes(cri, monkeypatch):
+    monkeypatch.setattr("conformance.adapters.cri.PATIENCE", 0.0)
+    with pytest.raises(AdapterError, match="is not there: no answer"):
+        cri.wait()
+
+
+def test_daemon_whose_service_does_not_come_is_ended(cri, monkeypatch):
+    stopped = []
+    daemon = SimpleNamespace(address="/t/sock", stop=lambda: stopped.append(1))
+    monkeypatch.setattr("conformance.adapters.cri.PATIENCE", 0.0)
+    monkeypatch.setattr("conformance.adapters.cri.Daemon", lambda cri: daemon)
+    with pytest.raises(AdapterError, match="no answer"):
+        start_daemon()
+    assert stopped == [1]
 
 
 def test_cri_without_grpc(monkeypatch):
