@@ -112,6 +112,9 @@ def _shows(rest: Sequence[str]) -> bool:
 
 def _arguments(options: RunOptions, rest: Sequence[str]) -> list[str]:
     made = ["-p", "conformance.plugin", "-p", "no:cacheprovider"]
+    if not any(word.startswith("--tb") for word in rest):
+        # For its own tracebacks pytest parses the module of every case that fails.
+        made.append("--tb=native")
     if any(word.startswith(_XDIST) for word in rest):
         made += ["-p", "xdist.plugin"]
     for option, values in (

@@ -65,7 +65,8 @@ MEMBERS = st.builds(
     mode=st.integers(0, 0o7777),
     uid=st.integers(0, 2**31),
     gid=st.integers(0, 2**31),
-    mtime=st.one_of(st.integers(0, 2**40), st.integers(0, 2**33).map(lambda n: n / 64)),
+    # tarfile has floats: what they cannot say to the microsecond is left out.
+    mtime=st.one_of(st.integers(0, 2**33), st.integers(0, 2**33).map(lambda n: n / 64)),
     size=st.integers(0, 1500),
     devmajor=st.integers(0, 4095),
     devminor=st.integers(0, 2**18),
