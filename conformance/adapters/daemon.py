@@ -81,12 +81,17 @@ def _make_folder() -> Path:
 class Daemon:
     """A running daemon.
 
+    Args:
+        config: Another configuration, with ``{folder}`` where the daemon's own
+            folder stands; its socket is ``{folder}/sock``.
+
     Raises:
         AdapterError: It did not start.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: str | None = None) -> None:
         self.folder = _make_folder()
+        self._config = _CONFIG if config is None else config
         self.address = self.folder / "sock"
         self.content = self.folder / "root/io.containerd.content.v1.content"
         self._pipe = -1
@@ -113,7 +118,7 @@ class Daemon:
 
     def _start(self) -> None:
         disabled = ", ".join(f'"{plugin}"' for plugin in _DISABLED)
-        config = _CONFIG.format(folder=self.folder, disabled=disabled)
+        config = self._config.format(folder=self.folder, disabled=disabled)
         (self.folder / "config.toml").write_text(config, encoding="utf-8")
         reading, self._pipe = os.pipe()
         try:
