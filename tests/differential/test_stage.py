@@ -61,9 +61,6 @@ def test_the_text_of_an_error_tells_its_class(text, name):
 
 
 def test_two_scenarios_of_one_name_are_refused():
-    name = next(iter(SCENARIOS), None)
-    assert name is None or pytest.raises(ValueError, match="two of that name")
-
     def twice(stage):
         """Nothing."""
 
