@@ -168,13 +168,16 @@ class Daemon(PrivateDaemon):
     Args:
         cri: With the plugin that kubelets speak to. It looks for registries in
             ``hosts``, a folder as containerd's docs/hosts.md describes it.
+        config: Another configuration, with ``{folder}`` where the daemon's own
+            folder stands; its socket is ``{folder}/sock``.
     """
 
     name = "containerd"
     longest_socket = "/sock.ttrpc"
 
-    def __init__(self, *, cri: bool = False) -> None:
+    def __init__(self, *, cri: bool = False, config: str | None = None) -> None:
         self._cri = cri
+        self._config = _CONFIG + (_CRI if cri else "") if config is None else config
         super().__init__()
 
     @property
@@ -191,9 +194,8 @@ class Daemon(PrivateDaemon):
         """Write config.toml and return the command."""
         wanted = _FOR_CRI if self._cri else frozenset()
         disabled = ", ".join(f'"{name}"' for name in _DISABLED if name not in wanted)
-        config = _CONFIG + (_CRI if self._cri else "")
         file = self.folder / "config.toml"
-        text = config.format(folder=self.folder, disabled=disabled)
+        text = self._config.format(folder=self.folder, disabled=disabled)
         file.write_text(text, encoding="utf-8")
         return ["containerd", "--config", str(file)]
 

@@ -20,6 +20,7 @@ from refimpl.descriptor import Descriptor
 from refimpl.digest import Digest
 from refimpl.errdefs import (
     ContainerdError,
+    ErrInvalidArgument,
     ErrNotFound,
     ErrUnexpectedStatus,
     wrapped,
@@ -168,9 +169,9 @@ class DockerResolver:
 
         Raises:
             ErrNotFound: no host has it.
-            ErrInvalidArgument: the reference's digest, or a host's, is none.
             ErrUnexpectedStatus: a host answered with a failure.
-            ContainerdError: the reference is none, or no host answered.
+            ContainerdError: the reference is none, its digest or a host's is none,
+                or no host answered.
         """
         base = await self._base(ref)
         spec = base.refspec
@@ -179,7 +180,7 @@ class DockerResolver:
         caps = HostCapabilities.PULL
         attempts = [("manifests", spec.object)]
         if dgst := spec.digest:
-            digest.validate(dgst)
+            _validate(dgst)
             attempts = [("manifests", dgst), ("blobs", dgst)]
         else:
             caps |= HostCapabilities.RESOLVE
@@ -371,10 +372,19 @@ def _trusted_digest(response: Response, size: int) -> Digest:
     This is the one place where a registry is taken at its word.
 
     Raises:
-        ErrInvalidArgument: what it states is no digest.
+        ContainerdError: what it states is no digest.
     """
     stated = response.headers.get("Docker-Content-Digest", "")
     if not stated or size == -1:
         return Digest("")
     with wrapped(f"{quote(stated[:200])} in header not a valid digest"):
-        return digest.parse(stated)
+        _validate(stated)
+    return Digest(stated)
+
+
+def _validate(text: str) -> None:
+    try:
+        digest.validate(text)
+    except ErrInvalidArgument as err:
+        # The errors of go-digest have no class of containerd's.
+        raise ContainerdError(err.detail) from None
