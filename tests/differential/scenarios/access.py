@@ -215,4 +215,6 @@ def hosts_file_without_hosts(stage: Stage) -> None:
     """A hosts.toml with a server, and no table of hosts."""
     server = Host(url=stage.registry.url, ca=stage.registry.ca_file)
     write_hosts(stage.root, stage.registry.host, server, [])
+    file = stage.root / stage.registry.host / "hosts.toml"
+    file.write_text(file.read_text().replace("[host]", ""))
     stage.pull(stage.publish(), hosts_dir=stage.root, fails=True)
