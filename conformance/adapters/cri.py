@@ -20,13 +20,15 @@ from conformance.adapters.containerd import ContainerdAdapter
 from conformance.adapters.ctr import error_class
 from conformance.adapters.daemon import PATIENCE, Daemon
 from conformance.adapters.fresh import FreshDaemons
-from conformance.contract import AdapterError, Json, OnCancel
+from conformance.contract import AdapterError, Json, OnCancel, failure
 from conformance.request import make_hosts_dir
 
 __all__ = ["CriAdapter"]
 
 #: Newest first: containerd 1.5 knows the second only, 2.x the first only.
 VERSIONS: Final = ("runtime.v1", "runtime.v1alpha2")
+#: How long a daemon that has hung up may take to be gone, in seconds.
+DYING: Final = 3.0
 
 
 class CriAdapter(ContainerdAdapter):
@@ -65,7 +67,9 @@ class CriAdapter(ContainerdAdapter):
     def pull(self, request: Json, on_cancel: OnCancel) -> Json:
         """Call PullImage of the daemon of the request's root."""
         daemon = self._daemons.of(request["root"])
-        make_hosts_dir(request, daemon.hosts)
+        if request.get("plain_http") or request.get("ca"):
+            # Without a word containerd itself decides what to speak.
+            make_hosts_dir(request, daemon.hosts)
         grpc: Any = importlib.import_module("grpc")
         with grpc.insecure_channel(f"unix://{daemon.address}") as channel:
             for version in VERSIONS:
@@ -75,8 +79,13 @@ class CriAdapter(ContainerdAdapter):
                 try:
                     call.result()
                 except grpc.RpcError as err:
-                    if err.code() is not grpc.StatusCode.UNIMPLEMENTED:
-                        return _failed(err.details() or str(err.code()))
+                    if err.code() is grpc.StatusCode.UNIMPLEMENTED:
+                        continue
+                    said = err.details() or str(err.code())
+                    if err.code() is grpc.StatusCode.UNAVAILABLE:
+                        # The daemon may have died of it.
+                        return _died(daemon) or _failed(said)
+                    return _failed(said)
                 except grpc.FutureCancelledError:
                     return _failed("cancelled")
                 else:
@@ -136,10 +145,12 @@ def pull_image_request(request: Json) -> bytes:
     """Return a PullImageRequest (k8s.io/cri-api, api.proto) with its two members."""
     image = _member(1, request["ref"].encode())
     message = _member(1, image)
+    password = (request.get("password") or "").encode()
     if request.get("username"):
         user = _member(1, request["username"].encode())
-        user += _member(2, (request.get("password") or "").encode())
-        message += _member(2, user)
+        message += _member(2, user + _member(2, password))
+    elif password:
+        message += _member(2, _member(5, password))  # an identity token
     return message
 
 
@@ -155,6 +166,14 @@ def _varint(number: int) -> bytes:
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
+
+
+def _died(daemon: Daemon) -> Json | None:
+    ended = daemon.ended(within=DYING)
+    if ended is None:
+        return None
+    died = f"containerd: the daemon ended: {ended.last_line()}"
+    return {**failure(died, died=died), "stderr": ended.stderr.decode(errors="replace")}
 
 
 def _failed(message: str) -> Json:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from conformance.contract import AdapterError
-from conformance.process import Process, client_environment
+from conformance.process import Ended, Process, client_environment
 
 __all__ = ["Daemon", "Dockerd", "PrivateDaemon"]
 
@@ -126,6 +126,14 @@ class PrivateDaemon:
                 self._guard.stop()
                 self._ended.wait(PATIENCE)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ended(self, *, within: float) -> Ended | None:
+        """Return how the daemon ended by itself, None if it still runs.
+
+        Args:
+            within: How long to wait for it, in seconds.
+        """
+        return self._said if self._ended.wait(within) else None
 
     def command(self) -> Sequence[str]:
         """Write what the daemon is configured with, and return its command."""

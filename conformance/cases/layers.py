@@ -65,9 +65,10 @@ def test_image_of_130_layers_is_pulled(bench: Bench) -> None:
     """No specification sets a limit: 130 small layers are 130 blobs.
 
     A limit of 127 comes from file systems that stack layers. It is none of pulling.
+    Who keeps a copy of all files for each layer may take its time.
     """
     image = bench.publish(layers=130, layer_size=1)
-    bench.must_pull(image)
+    bench.must_pull(image, deadline=300)
     asked = {e.reference for e in bench.registry.journal.requests(path="/blobs/*")}
     missing = [layer.digest for layer in image.layers if layer.digest not in asked]
     assert not missing, f"{len(missing)} layers were never asked for"

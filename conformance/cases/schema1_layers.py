@@ -168,8 +168,8 @@ def test_top_entry_says_what_a_layer_is(bench: Bench) -> None:
 
     If that one says that it is empty, then the lower one has no layer either.
     """
-    layer = files_layer({"etc/motd": b"hello"})
-    steps = [Step(layer=b"base"), Step(layer=layer), Step(layer=layer, empty=True)]
+    base, layer = (files_layer({name: b"hello"}) for name in ("base", "motd"))
+    steps = [Step(layer=base), Step(layer=layer), Step(layer=layer, empty=True)]
     image = publish(bench, layers=steps)
     found = converted(bench, image)
     assert not times_asked(bench, digest_of(layer.data)), "the layer was asked for"

@@ -436,7 +436,7 @@ def test_target_of_a_redirect_wants_a_token_of_its_own(bench: Bench) -> None:
     other = bench.new_registry(auth=TokenAuth())
     other.add_image(image)
     moved = registry.redirect(to=elsewhere(other), authorized=True)
-    pull = bench.pull(image)
+    pull = bench.pull(image, deadline=10)
     met(moved)
     asked = other.journal.requests(path="/token")
     how = "gets a token there" if asked else "does not answer its challenge"
