@@ -206,13 +206,47 @@ def test_pull_that_prints(speak, tmp_path, monkeypatch):
     assert seen == [("r", True, "/ca.pem")]
 
 
-def test_pull_that_fails(speak, tmp_path):
+def refusing(_request, _folder):
+    raise ValueError("no such algorithm")
+
+
+def converting(_request, _folder):
+    int("2x")
+
+
+def decoding(_request, _folder):
+    json.loads("7" * 5000)
+
+
+def missing(_request, _folder):
+    raise KeyError("mediaType")
+
+
+@pytest.mark.parametrize(
+    ("pull", "kind", "message"),
+    [
+        (missing, "KeyError", "KeyError: 'mediaType'"),
+        (converting, "ValueError", "ValueError: invalid literal for int()"),
+        (decoding, "ValueError", "ValueError: Exceeds the limit"),
+        (refusing, "Error", "ValueError: no such algorithm"),
+    ],
+    ids=["key", "conversion", "numeral", "refusal"],
+)
+def test_pull_that_fails(pull, kind, message, speak, tmp_path):
+    """A ValueError that was raised on purpose is not told from the class alone."""
+    answer = speak("pull", pull, ref="r", root=str(tmp_path), ca=None)
+    assert answer["error"]["class"] == kind
+    assert answer["error"]["message"].startswith(message)
+    assert (answer["ok"], answer["exit"]) == (False, 1)
+
+
+def test_mistake_of_a_program_is_not_the_librarys(contract, speak, tmp_path):
     def pull(_request, _folder):
-        raise KeyError("mediaType")
+        contract.choose({"manifests": [None]})
 
     answer = speak("pull", pull, ref="r", root=str(tmp_path), ca=None)
-    assert answer["error"] == {"class": "KeyError", "message": "KeyError: 'mediaType'"}
-    assert (answer["ok"], answer["exit"]) == (False, 1)
+    assert answer["error"]["class"] == "Error"
+    assert answer["error"]["message"].startswith("AttributeError: ")
 
 
 def test_other_questions_are_not_implemented(speak):
