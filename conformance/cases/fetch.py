@@ -118,8 +118,8 @@ def test_pinned_blob_is_found_among_the_blobs(bench: Bench) -> None:
 def test_manifest_without_a_type_is_an_image_or_an_error(bench: Bench) -> None:
     """A file server calls a manifest application/octet-stream.
 
-    A client looks into it and pulls the layers of the image, or fails. A record of an image
-    without its layers helps nobody.
+    A client looks into it and pulls its layers, or fails. A record of an image without
+    its layers helps nobody.
     """
     image = bench.publish()
     typed = {"Content-Type": "application/octet-stream"}
