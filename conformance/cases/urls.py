@@ -7,9 +7,10 @@ their digest allows. Whether URLs or registry come first is where clients differ
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
-from conformance.case import Feature, Level, case
+from conformance.case import Feature, Level, NotTestable, case
 from conformance.cases._content import assert_nothing_false
 from conformance.cases._wire import (
     LOGIN,
@@ -71,7 +72,10 @@ def test_foreign_layer_is_fetched_from_its_url(bench: Bench) -> None:
     """
     bench.new_registry()
     url, served = _file(bench.new_registry())
-    bench.must_pull(_foreign(bench, url, stored=False))
+    pull = bench.pull(_foreign(bench, url, stored=False))
+    if not served.fired and re.search(r"private|loopback|link-local", str(pull)):
+        raise NotTestable(f"the client mistrusts addresses of the loopback; {pull}")
+    assert_ok(pull, "the pull must succeed")
     assert served.fired, "the layer was never asked for"
 
 

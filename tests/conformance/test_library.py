@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import sys
-import textwrap
 from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
@@ -206,13 +205,47 @@ def test_pull_that_prints(speak, tmp_path, monkeypatch):
     assert seen == [("r", True, "/ca.pem")]
 
 
-def test_pull_that_fails(speak, tmp_path):
+def refusing(_request, _folder):
+    raise ValueError("no such algorithm")
+
+
+def converting(_request, _folder):
+    int("2x")
+
+
+def decoding(_request, _folder):
+    json.loads("7" * 5000)
+
+
+def missing(_request, _folder):
+    raise KeyError("mediaType")
+
+
+@pytest.mark.parametrize(
+    ("pull", "kind", "message"),
+    [
+        (missing, "KeyError", "KeyError: 'mediaType'"),
+        (converting, "ValueError", "ValueError: invalid literal for int()"),
+        (decoding, "ValueError", "ValueError: Exceeds the limit"),
+        (refusing, "Error", "ValueError: no such algorithm"),
+    ],
+    ids=["key", "conversion", "numeral", "refusal"],
+)
+def test_pull_that_fails(pull, kind, message, speak, tmp_path):
+    """A ValueError that was raised on purpose is not told from the class alone."""
+    answer = speak("pull", pull, ref="r", root=str(tmp_path), ca=None)
+    assert answer["error"]["class"] == kind
+    assert answer["error"]["message"].startswith(message)
+    assert (answer["ok"], answer["exit"]) == (False, 1)
+
+
+def test_mistake_of_a_program_is_not_the_librarys(contract, speak, tmp_path):
     def pull(_request, _folder):
-        raise KeyError("mediaType")
+        contract.choose({"manifests": [None]})
 
     answer = speak("pull", pull, ref="r", root=str(tmp_path), ca=None)
-    assert answer["error"] == {"class": "KeyError", "message": "KeyError: 'mediaType'"}
-    assert (answer["ok"], answer["exit"]) == (False, 1)
+    assert answer["error"]["class"] == "Error"
+    assert answer["error"]["message"].startswith("AttributeError: ")
 
 
 def test_other_questions_are_not_implemented(speak):
@@ -292,15 +325,42 @@ run('mine', 'mine', [], () => new Promise(() => {}));
 """
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node: not installed")
-def test_promise_that_never_settles_is_a_failure(tmp_path):
-    """Node would end with status 0 when nothing is left to wait for."""
-    (tmp_path / "program.js").write_text(textwrap.dedent(NEVER))
+def answer_of_node(program, tmp_path):
+    """Run a program for Node with what such programs share, and return its answer."""
+    (tmp_path / "program.js").write_text(program)
     told = {"name": "mine", "runtime": "node", "executable": "program.js"}
     adapter = LibraryAdapter(Description("mine.toml", told, tmp_path))
     shared = str(BUNDLED / "node/_contract.js")
     adapter.argv = (*adapter.argv, "pull", shared)
     request = {"ref": "h:1/a:b", "root": str(tmp_path)}
-    answer = adapter.pull(request, lambda _stop: None)
+    return adapter.pull(request, lambda _stop: None)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node: not installed")
+def test_promise_that_never_settles_is_a_failure(tmp_path):
+    """Node would end with status 0 when nothing is left to wait for."""
+    answer = answer_of_node(NEVER, tmp_path)
     assert not answer["ok"]
     assert "never settled" in answer["error"]["message"]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node: not installed")
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("null.digest", "TypeError"),
+        ("new URL('no URL')", "Error"),
+        ("await fetch('http://127.0.0.1:1/')", "Error"),
+        ("shared.check(new Proxy({}, { get: () => null.x }))", "TypeError"),
+        ("shared.split(null)", "Error"),
+    ],
+)
+def test_type_error_that_is_none(statement, kind, tmp_path):
+    """Node reports with a TypeError what it cannot reach or read."""
+    program = f"""\
+const shared = require(process.argv[3]);
+shared.run('mine', 'mine', [], async () => {{ {statement}; }});
+"""
+    answer = answer_of_node(program, tmp_path)
+    assert answer["error"]["class"] == kind
+    assert answer["error"]["message"].startswith("TypeError: ")

@@ -35,6 +35,15 @@ function versionOf(name) {
     return null;
 }
 
+// The class of an error; "Error" of a TypeError that is none: fetch() and URL() report
+// what they cannot reach or read with it. What goes wrong in these programs here is
+// not the library's.
+function kindOf(err) {
+    const [frame] = /^ +at .*$/m.exec((err && err.stack) || '') || [''];
+    const meant = err instanceof TypeError && (err.cause || err.code === 'ERR_INVALID_URL');
+    return meant || frame.includes(__dirname) ? 'Error' : (err && err.name) || 'Error';
+}
+
 // Answer the one question of this process. `pull(request, folder)` returns a
 // promise; that it never settles is a failure, too: node ends when nothing is left
 // to wait for.
@@ -53,9 +62,9 @@ function run(name, packageName, features, pull) {
     const pulled = path.join(request.root, 'pulled');
     fs.mkdirSync(pulled, { recursive: true });
     const fail = (err) => {
-        const kind = (err && err.name) || 'Error';
+        const name = (err && err.name) || 'Error';
         const text = String((err && err.message) || err).replace(/\s+/g, ' ');
-        say({ ok: false, exit: 1, error: { class: kind, message: `${kind}: ${text}` } });
+        say({ ok: false, exit: 1, error: { class: kindOf(err), message: `${name}: ${text}` } });
         process.exit(0);
     };
     process.on('uncaughtException', fail);

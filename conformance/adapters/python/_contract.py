@@ -9,9 +9,12 @@ import base64
 import contextlib
 import hashlib
 import json
+import linecache
 import os
 import platform
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -70,9 +73,25 @@ def _pull(request: Request, pull: Callable[[Request, Path], object]) -> None:
             pull(request, folder)
     except Exception as err:  # noqa: BLE001 - whatever a library raises is its error
         text = " ".join(f"{type(err).__name__}: {err}".split())
-        error = {"class": type(err).__name__, "message": text}
+        error = {"class": _kind(err), "message": text}
         answer = {"ok": False, "exit": 1, "error": error}
     _say(answer)
+
+
+def _kind(err: Exception) -> str:
+    """Return the class of an error; "Error" of one that was meant.
+
+    A ValueError that a library raises itself is its way to refuse something, and one
+    that slips out of a conversion is none. What goes wrong in these programs here is
+    not the library's.
+    """
+    *_, (frame, line) = traceback.walk_tb(err.__traceback__)
+    file = frame.f_code.co_filename
+    statement = linecache.getline(file, line).split()[:1]
+    ours = Path(file).parent == Path(__file__).parent
+    meant = type(err) is ValueError and statement == ["raise"]
+    library = not file.startswith(sysconfig.get_path("stdlib")) or "-packages" in file
+    return "Error" if ours or (meant and library) else type(err).__name__
 
 
 def _say(answer: dict[str, Any]) -> None:
@@ -109,6 +128,8 @@ def parse(data: bytes) -> dict[str, Any]:
         document = json.loads(data)
     except RecursionError as err:
         raise ValueError("a document nested too deep") from err
+    except ValueError as err:
+        raise ValueError(f"a document that cannot be read: {err}") from err
     if not isinstance(document, dict):
         raise ValueError("a document that is no object")
     if not is_index(document) and not {"config", "layers"} <= document.keys():
