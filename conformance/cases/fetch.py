@@ -109,7 +109,8 @@ def test_pinned_blob_is_found_among_the_blobs(bench: Bench) -> None:
     manifest, blob = (
         f"/v2/{image.repository}/{kind}/{digest}" for kind in ("manifests", "blobs")
     )
-    assert asked == [("HEAD", manifest), ("HEAD", blob), ("GET", blob)], f"{pull}"
+    wanted = [("HEAD", manifest), ("HEAD", blob), ("GET", blob)]
+    assert asked == wanted, f"it was not asked for there; {pull}"
 
 
 @case(

@@ -202,6 +202,28 @@ def test_daemon_that_does_not_start(stand_in):
     assert not folder.exists()
 
 
+LISTEN = """\
+import socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.bind(sys.argv[1])
+    server.listen()
+    server.accept()
+sys.exit('panic: bad luck')
+"""
+
+
+def test_daemon_that_dies_has_last_words(stand_in):
+    stand_in(f'exec "{sys.executable}" -c "{LISTEN}" "${{2%/*}}/sock"')
+    daemon = Daemon()
+    try:
+        ended = daemon.ended(within=20)
+        assert ended is not None
+        assert (ended.exit, ended.last_line()) == (1, "panic: bad luck")
+    finally:
+        daemon.stop()
+    assert not daemon.folder.exists()
+
+
 def test_daemon_that_never_listens(stand_in, monkeypatch):
     monkeypatch.setattr(daemon_module, "PATIENCE", 0.05)
     folder = stand_in("exec sleep 60")

@@ -22,6 +22,7 @@ from conformance.adapters.daemon import Daemon, Dockerd, PrivateDaemon
 from conformance.adapters.docker import DockerAdapter
 from conformance.adapters.fresh import FreshDaemons
 from conformance.contract import AdapterError
+from conformance.process import Ended
 from fakeregistry import Registry
 
 
@@ -207,6 +208,8 @@ def test_message_of_a_pull():
     assert pull_image_request(request) == b"\n\x09\n\x07h:1/a:b"
     request |= {"username": "u", "password": "p"}
     assert pull_image_request(request) == b"\n\x09\n\x07h:1/a:b\x12\x06\n\x01u\x12\x01p"
+    request["username"] = ""
+    assert pull_image_request(request) == b"\n\x09\n\x07h:1/a:b\x12\x03*\x01p"
 
 
 def test_message_of_a_long_name():
@@ -265,11 +268,15 @@ def cri(monkeypatch, tmp_path):
         insecure_channel=Channel,
         RpcError=RpcError,
         FutureCancelledError=Cancelled,
-        StatusCode=SimpleNamespace(UNIMPLEMENTED="unimplemented"),
+        StatusCode=SimpleNamespace(
+            UNIMPLEMENTED="unimplemented", UNAVAILABLE="unavailable"
+        ),
     )
     monkeypatch.setitem(sys.modules, "grpc", grpc)
     adapter: Any = CriAdapter()
-    daemon = SimpleNamespace(address="/t/sock", hosts=tmp_path / "hosts")
+    daemon = SimpleNamespace(
+        address="/t/sock", hosts=tmp_path / "hosts", ended=lambda within: None
+    )
 
     def wait(*given):
         answers[:] = given
@@ -279,13 +286,14 @@ def cri(monkeypatch, tmp_path):
 
     adapter._daemons = SimpleNamespace(of=lambda _root: daemon)
 
-    def pull(*given):
+    def pull(*given, plain_http=True):
         answers[:] = given
         calls.clear()
-        request = {"ref": "h:1/a:b", "root": str(tmp_path), "plain_http": True}
+        request = {"ref": "h:1/a:b", "root": str(tmp_path), "plain_http": plain_http}
         return adapter.pull(request, lambda _stop: None), calls
 
     pull.wait = wait  # type: ignore[attr-defined]
+    pull.daemon = daemon  # type: ignore[attr-defined]
     return pull
 
 
@@ -310,6 +318,25 @@ def test_cri_that_fails(cri):
     assert answer["error"]["class"] == "ErrNotFound"
     answer, _ = cri(Cancelled())
     assert answer["error"]["message"] == "cancelled"
+
+
+def test_cri_is_told_of_a_registry_if_there_is_something_to_tell(cri, tmp_path):
+    answer, _ = cri(None, plain_http=False)
+    assert answer["ok"]
+    assert not (tmp_path / "hosts").exists()
+
+
+def test_cri_whose_daemon_dies(cri):
+    """It hangs up on everybody: that is no failure of a pull, but a crash."""
+    hung_up = RpcError("unavailable", "error reading from server: EOF")
+    answer, _ = cri(hung_up)
+    assert answer["error"]["message"] == "error reading from server: EOF"
+    assert not answer.get("died")
+    said = Ended(exit=2, stderr=b"panic: slice bounds\ngoroutine 1 [running]:\n")
+    cri.daemon.ended = lambda within: said
+    answer, _ = cri(hung_up)
+    assert answer["died"] == "containerd: the daemon ended: goroutine 1 [running]:"
+    assert "panic: slice bounds" in answer["stderr"]
 
 
 def test_cri_is_waited_for(cri):
