@@ -213,8 +213,8 @@ def tls_of_an_unknown_authority(stage: Stage) -> None:
 @scenario(FETCH, tls=True)
 def hosts_file_without_hosts(stage: Stage) -> None:
     """A hosts.toml with a server, and no table of hosts."""
-    server = Host(url=stage.registry.url, ca=stage.registry.ca_file)
-    write_hosts(stage.root, stage.registry.host, server, [])
     file = stage.root / stage.registry.host / "hosts.toml"
-    file.write_text(file.read_text().replace("[host]", ""))
+    file.parent.mkdir(parents=True)
+    lines = [f'server = "{stage.registry.url}"', f'ca = "{stage.registry.ca_file}"']
+    file.write_text("\n".join(lines), encoding="utf-8")
     stage.pull(stage.publish(), hosts_dir=stage.root, fails=True)
