@@ -109,7 +109,7 @@ class Attributes:
             refused = err.errno == errno.EPERM and (
                 not self.privileged or (special and key.startswith(b"user."))
             )
-            shown = quote(os.fsdecode(key))
+            shown = quote(os.fsdecode(key[:256]))
             if not refused and err.errno != errno.ENOTSUP:
                 err.add_note(f"failed to setxattr for key {shown}")
                 raise

@@ -20,6 +20,7 @@ from typing import Final
 from refimpl.archive.errors import ErrTooManyLinks
 
 __all__ = [
+    "MAX_PATH",
     "Folder",
     "Root",
     "chmod_at",
@@ -35,7 +36,7 @@ __all__ = [
 _MAX_LINKS: Final = 255
 _MAX_STEPS: Final = 1 << 14
 # The kernel takes paths of up to 4095 bytes, so Go meets no longer ones.
-_MAX_PATH: Final = 4095
+MAX_PATH: Final = 4095
 _MAX_OPEN: Final = 64
 
 _NOT_PLAIN: Final = (b"", b".", b"..")
@@ -107,7 +108,7 @@ class Root:
         self, path: Path, widen: Callable[[int, bytes, bytes], None] | None = None
     ) -> None:
         self._root = Folder(os.open(path, _READ & ~os.O_NOFOLLOW), b"")
-        self._room = _MAX_PATH - len(os.fsencode(path.resolve())) - 1
+        self._room = MAX_PATH - len(os.fsencode(path.resolve())) - 1
         self._widen = widen
         # By name as in the archive; the last used is last. Two names may mean the
         # same folder. All is forgotten when a folder or link is removed.

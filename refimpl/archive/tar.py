@@ -19,7 +19,7 @@ from refimpl.archive.attributes import Attributes, permissions, times
 from refimpl.archive.compression import BinaryReader
 from refimpl.archive.errors import ErrInvalidArchive, ErrUnhandledType
 from refimpl.archive.options import ApplyOptions
-from refimpl.archive.rootpath import join, make_folder, split_name
+from refimpl.archive.rootpath import MAX_PATH, join, make_folder, split_name
 from refimpl.archive.tarheader import Header
 from refimpl.archive.tarreader import GLOBAL, TarReader
 from refimpl.archive.tree import Tree
@@ -42,6 +42,9 @@ _KINDS: Final = {b"3": stat.S_IFCHR, b"4": stat.S_IFBLK, b"6": stat.S_IFIFO}
 # archive/tar.go:108.
 _WHITEOUT: Final = b".wh."
 _OPAQUE: Final = b".wh..wh..opq"
+
+# How much of a name an error shows: it may have a megabyte.
+_SHOWN: Final = 256
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -97,6 +100,7 @@ class _Applier:
         self._entries = 0
         self._size = 0
         self._holes = 0
+        self._skipped: set[bytes] = set()
 
     def run(self) -> int:
         """Apply all entries and return how many bytes the files have."""
@@ -109,7 +113,7 @@ class _Applier:
                 self._account(header)
                 self._apply(header)
             except Exception as err:
-                err.add_note(f"entry {quote(os.fsdecode(header.name))}")
+                err.add_note(f"entry {quote(os.fsdecode(header.name[:_SHOWN]))}")
                 raise
         self._tree.finish()
         return self._size
@@ -135,13 +139,24 @@ class _Applier:
         """Apply one entry (archive/tar.go:220 on)."""
         folder, base = split_name(header.name)
         # The root itself is left as it is, whatever the archive says it were.
-        if not base or self._attributes.skips(header):
+        if not base:
+            return
+        if max(len(folder) + len(base) + 1, len(header.linkname)) > MAX_PATH:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        if self._skips(header):
+            self._skipped.add(join(folder, base))
             return
         if base.startswith(_WHITEOUT):
             self._whiteout(folder, base)
             return
         self._create(folder, base, header)
         self._tree.keep(join(self._root.folder(folder).path, base))
+
+    def _skips(self, header: Header) -> bool:
+        """Return whether an entry is a device that cannot be, or a link to one."""
+        if header.typeflag == _LINK:
+            return join(*split_name(header.linkname)) in self._skipped
+        return self._attributes.skips(header)
 
     def _whiteout(self, name: bytes, base: bytes) -> None:
         """Hide what the layers below have (archive/tar.go:161)."""

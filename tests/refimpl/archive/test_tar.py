@@ -274,6 +274,16 @@ def test_a_hard_link_to_nothing_or_a_folder_fails(apply, layer, entry, target):
     assert caught.value.__notes__ == ['entry "h"']
 
 
+@pytest.mark.parametrize(
+    "long",
+    [{"name": "x" * 300_000}, {"name": "f", "kind": "symlink", "link": "x" * 4096}],
+)
+def test_names_that_are_too_long_are_told_in_short(apply, layer, entry, long):
+    with pytest.raises(OSError, match="File name too long") as caught:
+        apply(layer(entry(**long)))
+    assert len(message(caught.value)) < 400
+
+
 def test_a_file_on_the_way_is_an_error(apply, layer):
     with pytest.raises(NotADirectoryError):
         apply(layer("f", "f/x"))

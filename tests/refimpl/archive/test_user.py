@@ -31,6 +31,8 @@ def test_a_user_gets_everything_but_owners_and_devices(
             entry("d/fifo", "fifo", mode=0o622, uid=6, mtime=8),
             entry("null", "char", device=(1, 3)),
             entry("sda", "block", device=(8, 0)),
+            entry("zero", "link", link="/null"),
+            entry("one", "link", link="zero"),
             entry("cap", pax={"SCHILY.xattr.security.capability": capability}),
         )
     )
