@@ -3,10 +3,12 @@
 import io
 import json
 import os
+import stat
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -180,3 +182,82 @@ def apply_as_user(user_root):
         return json.loads(done.stdout)
 
     return apply
+
+
+@pytest.fixture
+def describe():
+    return _describe
+
+
+@pytest.fixture
+def describe_settled():
+    """Describe a tree without the times of folders that a later layer changed."""
+
+    def settled(folder):
+        day_ago = (time.time() - 86400) * 1e9
+        return {
+            name: (*row[:3], *row[4:]) if row[3] > day_ago or name == "soft" else row
+            for name, row in _describe(folder).items()
+        }
+
+    return settled
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A tree with everything that a file system has."""
+    folder = tmp_path / "source"
+    (folder / "dir/sub").mkdir(parents=True)
+    (folder / "dir/file").write_bytes(b"content")
+    (folder / "dir/file").chmod(0o4751)
+    (folder / ("long-" * 30)).mkdir()
+    (folder / ("long-" * 30) / ("name-" * 20)).write_bytes(b"x" * 1000)
+    (folder / "caf\udce9").write_bytes(b"latin-1")
+    (folder / "hard").hardlink_to(folder / "dir/file")
+    (folder / "soft").symlink_to("dir/../nowhere")
+    os.mkfifo(folder / "fifo", 0o644)
+    with (folder / "sparse").open("wb") as file:
+        for i in range(9):
+            file.seek(i << 17)
+            file.write(bytes([i + 1]) * 4096)
+        file.truncate(3 << 20)
+    (folder / "empty").write_bytes(b"")
+    if os.geteuid() == 0:
+        os.mknod(folder / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        os.mknod(folder / "disk", 0o660 | stat.S_IFBLK, os.makedev(8, 17))
+        os.chown(folder / "dir", 1, 2)
+        os.chown(folder / "soft", 5, 6, follow_symlinks=False)
+        os.chown(folder / "hard", 3, 4)
+        (folder / "hard").chmod(0o6755)
+    (folder / "dir/sub").chmod(0o1777)
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, ns=(10**18, 1234567890123456789), follow_symlinks=False)
+    return folder
+
+
+def _describe(folder):
+    """Return everything that two trees have in common if they are the same."""
+    found: dict[str, object] = {}
+    links: dict[int, str] = {}
+    for path in sorted(folder.rglob("*")):
+        name, status = str(path.relative_to(folder)), path.lstat()
+        mode, content = status.st_mode, None
+        if stat.S_ISREG(mode):
+            content = path.read_bytes()
+        elif stat.S_ISLNK(mode):
+            content = str(path.readlink())
+        attributes = {
+            key: os.getxattr(path, key, follow_symlinks=False)
+            for key in os.listxattr(path, follow_symlinks=False)
+        }
+        found[name] = (
+            stat.filemode(mode),
+            status.st_uid,
+            status.st_gid,
+            status.st_mtime_ns,
+            status.st_rdev if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else 0,
+            links.setdefault(status.st_ino, name) if stat.S_ISREG(mode) else name,
+            content,
+            attributes,
+        )
+    return found
