@@ -20,7 +20,7 @@ from typing import ClassVar, Final
 from conformance.contract import AdapterError
 from conformance.process import Ended, Process, client_environment
 
-__all__ = ["Daemon", "Dockerd", "PrivateDaemon"]
+__all__ = ["Daemon", "Dockerd", "PrivateDaemon", "containerd_config"]
 
 #: How long the daemon may take to start, and to end.
 PATIENCE: Final = 20.0
@@ -170,6 +170,14 @@ class PrivateDaemon:
         raise AdapterError(f"{self.name}: the daemon did not start in {PATIENCE:g} s")
 
 
+def containerd_config(*, cri: bool) -> str:
+    """Return a configuration; ``{folder}`` stands for the folder of the daemon."""
+    wanted = _FOR_CRI if cri else frozenset()
+    disabled = ", ".join(f'"{name}"' for name in _DISABLED if name not in wanted)
+    text = _CONFIG.replace("{disabled}", disabled)
+    return text + _CRI if cri else text
+
+
 class Daemon(PrivateDaemon):
     """containerd.
 
@@ -184,8 +192,7 @@ class Daemon(PrivateDaemon):
     longest_socket = "/sock.ttrpc"
 
     def __init__(self, *, cri: bool = False, config: str | None = None) -> None:
-        self._cri = cri
-        self._config = _CONFIG + (_CRI if cri else "") if config is None else config
+        self._config = containerd_config(cri=cri) if config is None else config
         super().__init__()
 
     @property
@@ -200,11 +207,8 @@ class Daemon(PrivateDaemon):
 
     def command(self) -> Sequence[str]:
         """Write config.toml and return the command."""
-        wanted = _FOR_CRI if self._cri else frozenset()
-        disabled = ", ".join(f'"{name}"' for name in _DISABLED if name not in wanted)
         file = self.folder / "config.toml"
-        text = self._config.format(folder=self.folder, disabled=disabled)
-        file.write_text(text, encoding="utf-8")
+        file.write_text(self._config.format(folder=self.folder), encoding="utf-8")
         return ["containerd", "--config", str(file)]
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import tomllib
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from conformance.adapters.cri import (
     pull_image_request,
     start_daemon,
 )
-from conformance.adapters.daemon import Daemon, Dockerd, PrivateDaemon
+from conformance.adapters.daemon import Dockerd, PrivateDaemon, containerd_config
 from conformance.adapters.docker import DockerAdapter
 from conformance.adapters.fresh import FreshDaemons
 from conformance.contract import AdapterError
@@ -173,15 +174,12 @@ def test_docker_touches_no_network_of_the_machine(tmp_path):
     assert all(str(tmp_path) in word for word in command if word.startswith("/"))
 
 
-def test_containerd_serves_cri_only_when_asked(tmp_path):
-    for cri in (False, True):
-        daemon = object.__new__(Daemon)
-        daemon.folder, daemon._cri = tmp_path, cri
-        file = daemon.command()[-1]
-        text = (tmp_path / "config.toml").read_text()
-        assert file == str(tmp_path / "config.toml")
-        assert ('"io.containerd.grpc.v1.cri", ' in text) is not cri
-        assert (str(daemon.hosts) in text) is cri
+@pytest.mark.parametrize("cri", [False, True])
+def test_containerd_serves_cri_only_when_asked(cri):
+    text = containerd_config(cri=cri)
+    tomllib.loads(text)
+    assert ('"io.containerd.grpc.v1.cri", ' in text) is not cri
+    assert ('config_path = "{folder}/hosts"' in text) is cri
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ def base64url(data):
 def sign(claims):
     """Return a JSON Web Token (RFC 7515, ES256), as docker-registry believes it."""
     key = load_pem_private_key(authority().server_key.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
     certificate = x509.load_pem_x509_certificate(authority().server_cert.read_bytes())
     chain = [base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()]
     header = {"typ": "JWT", "alg": "ES256", "x5c": chain}
