@@ -10,7 +10,9 @@ with ``--json``), 2 the command line makes no sense.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import anyio
@@ -44,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        anyio.run(args.run, args)
+        if not _can_watch():
+            anyio.run(args.run, args)
+        elif not anyio.run(_ends_before_an_interrupt, args):
+            return _interrupted()
     except ContainerdError as err:
         commands.print_error(err, as_json=args.json)
         return 1
@@ -57,9 +62,46 @@ def _run(args: argparse.Namespace) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print("refpull: interrupted; run it again to go on", file=sys.stderr)
-        return 130
+        return _interrupted()
     return 0
+
+
+def _interrupted() -> int:
+    print("refpull: interrupted; run it again to go on", file=sys.stderr)
+    return 130
+
+
+def _can_watch() -> bool:
+    """Tell whether Ctrl-C is ours: not in a thread, nor where it was ignored."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+async def _ends_before_an_interrupt(args: argparse.Namespace) -> bool:
+    """Run a command; SIGINT cancels it, and a second one does not wait for that.
+
+    asyncio's own handler does not wake a loop that is about to sleep, or whose
+    signal came in another thread: the pull would go on until its next byte.
+    """
+    done, error = False, None
+
+    async def watch() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT) as signals:
+            async for _ in signals:
+                break
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        try:
+            await args.run(args)
+            done = True
+        except Exception as err:  # noqa: BLE001 - raised below, out of the group
+            error = err
+        tasks.cancel_scope.cancel()
+    if error is not None:
+        raise error
+    return done
 
 
 def _give_up_output() -> int:

@@ -211,6 +211,43 @@ def test_an_interrupt_ends_a_pull_in_one_line(registry, refpull, root):
     assert layer.digest not in content
 
 
+INTERRUPT_A_THREAD = """
+import signal, sys, threading
+from refimpl.__main__ import main
+
+def interrupt():
+    sys.stdin.readline()
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_an_interrupt_in_another_thread_wakes_the_loop(registry, root):
+    image = registry.publish("library/hello:1", layers=1, layer_size=1 << 20)
+    layer = image.layers[0]
+    half = layer.size // 2
+    registry.fault(method="GET", digest=layer.digest, stall=half)
+    command = [sys.executable, "-c", INTERRUPT_A_THREAD, "--root", str(root)]
+    with subprocess.Popen(
+        [*command, "pull", registry.ref(image)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            wait_for_ingest(root, layer.digest, half)
+            _, said = process.communicate("\n", timeout=DEADLINE)
+        finally:
+            process.kill()
+    assert (process.returncode, said) == (
+        130,
+        "refpull: interrupted; run it again to go on\n",
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("buffered", [True, False])
 def test_a_reader_that_goes_away_is_told_nothing(registry, refpull, buffered):
