@@ -195,7 +195,16 @@ def test_two_processes_pull_into_one_store_at_once(registry, refpull, root):
     assert sorted(gets) == sorted(image.data)
 
 
+@pytest.fixture
+def interruptible():
+    """Give children their SIGINT back, which the shell's background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_pull_in_one_line(registry, refpull, root):
     image = registry.publish("library/hello:1", layers=1, layer_size=1 << 20)
     layer = image.layers[0]
@@ -225,6 +234,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_in_another_thread_wakes_the_loop(registry, root):
     image = registry.publish("library/hello:1", layers=1, layer_size=1 << 20)
     layer = image.layers[0]
