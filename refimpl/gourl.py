@@ -26,10 +26,9 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 _PORT: Final = re.compile(r"(?::[0-9]*)?", re.ASCII)
 _USER: Final = re.compile(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*", re.ASCII)
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})?", re.ASCII)
-# What may stand in a host as it is: RFC 3986 section 3.2.2, and <, > and ".
-_NO_HOST: Final = re.compile(
-    r"""[^A-Za-z0-9\-_.~!$&'()*+,;=:\[\]<>"%\x80-\U0010ffff]"""
-)
+# All of ASCII but what may stand in a host as it is: RFC 3986 section 3.2.2, % for
+# escapes, and <, > and ".
+_NO_HOST: Final = re.compile(r"[\x00-\x20#/?@\\^`{|}\x7f]")
 _IN_HOST: Final = re.compile(f"{_ESCAPE.pattern}|{_NO_HOST.pattern}", re.ASCII)
 
 

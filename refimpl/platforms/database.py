@@ -6,7 +6,7 @@ The names that Go knows, the spellings that mean the same, and what this host is
 ('arm64', '')
 """
 
-import platform
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -107,7 +107,7 @@ def host_os() -> str:
 
 def host_architecture() -> str:
     """Return what Go calls the architecture of this host (GOARCH)."""
-    machine = platform.machine().lower()
+    machine = os.uname().machine.lower()
     if machine.startswith("armv"):
         # A 32-bit system on a 64-bit processor says armv8l.
         return "arm"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from refimpl.digest import Digest, hasher
 from refimpl.errdefs import ContainerdError, ErrFailedPrecondition
 from refimpl.stores.content import Status
+from refimpl.stores.hashing import Hashing
 from refimpl.stores.ingest import Ingest
 from refimpl.stores.locks import RefLock
 
@@ -70,7 +71,7 @@ class LocalWriter:
         self._ingest = ingest
         self._lock = lock
         self._status = status
-        self._digester = digester
+        self._hashing = Hashing(digester)
         self._fd = fd  # of the folder's data, or of a sealed file without a name
         self._in_folder = fd >= 0
         self._buffer = bytearray()  # all that was written, until there is a folder
@@ -87,16 +88,17 @@ class LocalWriter:
 
     def digest(self) -> Digest:
         """Return the digest of all that was written so far."""
-        return Digest(f"{CANONICAL}:{self._digester.hexdigest()}")
+        return Digest(f"{CANONICAL}:{self._hashing.hexdigest()}")
 
     def write(self, data: bytes | memoryview, /) -> int:
         """Append and hash."""
         if self.closed or self._sealed:
             raise ErrFailedPrecondition("cannot write to closed writer")
         view, written = memoryview(data), 0
+        if not self._in_folder and len(self._buffer) + len(view) > _SMALL:
+            self._make_folder()
+        self._hashing.begin(view)
         try:
-            if not self._in_folder and len(self._buffer) + len(view) > _SMALL:
-                self._make_folder()
             if self._in_folder:
                 while written < len(view):
                     written += os.write(self._fd, view[written:])
@@ -105,7 +107,7 @@ class LocalWriter:
                 written = len(view)
         finally:
             # Also when the disk is full: the hash says what the file holds.
-            self._digester.update(view[:written])
+            self._hashing.end(written)
             self._status = replace(
                 self._status,
                 offset=self._status.offset + written,
@@ -131,7 +133,8 @@ class LocalWriter:
         if self._in_folder:
             os.ftruncate(self._fd, 0)
             os.lseek(self._fd, 0, os.SEEK_SET)
-        self._digester = hasher(CANONICAL)
+        self._hashing.close()
+        self._hashing = Hashing(hasher(CANONICAL))
         self._status = replace(self._status, offset=0)
 
     def seal(self, size: int, expected: Digest, blobs: Path) -> None:
@@ -202,6 +205,7 @@ class LocalWriter:
             if self._in_folder:
                 self._ingest.remove()
         finally:
+            self._hashing.close()
             self._lock.release()
 
     def close(self) -> None:
@@ -217,6 +221,7 @@ class LocalWriter:
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
+            self._hashing.close()
             self._lock.release()
 
 

@@ -73,7 +73,7 @@ _BODY_HEADERS: Final = frozenset(
 # net/http client.go:821 (defaultCheckRedirect) and resolver.go:520.
 MAX_REDIRECTS: Final = 10
 
-_BUFFER: Final = 1 << 18
+_BUFFER: Final = 1 << 20
 
 Sink = Callable[[memoryview], int]
 Check = Callable[["Request"], Awaitable[None]]

@@ -1,6 +1,7 @@
 """platforms/database.go and platforms/cpuinfo.go."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -65,7 +66,7 @@ def test_the_host_s_operating_system(monkeypatch, platform, system):
     ],
 )
 def test_the_host_s_architecture(monkeypatch, machine, arch):
-    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(machine=machine))
     assert database.host_architecture() == arch
 
 
