@@ -252,6 +252,7 @@ class Journal:
         self._indexes = itertools.count()
         self._ticks = itertools.count(1)
         self._changed = threading.Condition()
+        self._waiting = 0
         self._hopeless = ""
         self._closed = False
 
@@ -273,7 +274,7 @@ class Journal:
         with self._changed:
             exchange.enter(self, next(self._indexes))
             self._exchanges.append(exchange)
-            self._changed.notify_all()
+        self.changed()
         return exchange
 
     def tick(self) -> int:
@@ -282,8 +283,10 @@ class Journal:
 
     def changed(self) -> None:
         """Wake those who wait."""
-        with self._changed:
-            self._changed.notify_all()
+        # Who begins to wait says so before it looks: nobody misses what is new.
+        if self._waiting:
+            with self._changed:
+                self._changed.notify_all()
 
     def requests(self, **criteria: Unpack[RequestFilter]) -> tuple[Exchange, ...]:
         """Return the exchanges that meet every criterion, in order of arrival.
@@ -337,19 +340,21 @@ class Journal:
             JournalTimeout: They did not come in time, the registry stopped, or
                 nobody is left who could ask (``Registry.expect_requests``).
         """
-        found = self.requests(**criteria)
         deadline = time.monotonic() + timeout
         with self._changed:
-            while len(found) < count:
-                left = deadline - time.monotonic()
-                if self._closed or self._hopeless or left <= 0:
-                    why = f"{self._hopeless}: " if self._hopeless else ""
-                    raise JournalTimeout(
-                        f"{why}{len(found)} of {count} requests met {criteria}; "
-                        f"seen: {self._exchanges}"
-                    )
-                self._changed.wait(left)
-                found = self.requests(**criteria)
+            self._waiting += 1
+            try:
+                while len(found := self.requests(**criteria)) < count:
+                    left = deadline - time.monotonic()
+                    if self._closed or self._hopeless or left <= 0:
+                        why = f"{self._hopeless}: " if self._hopeless else ""
+                        raise JournalTimeout(
+                            f"{why}{len(found)} of {count} requests met {criteria}; "
+                            f"seen: {self._exchanges}"
+                        )
+                    self._changed.wait(left)
+            finally:
+                self._waiting -= 1
         return found
 
     def expect_requests(self, hopeless: str) -> None:

@@ -203,9 +203,10 @@ class Reply:
             return "reset"
         if not self.send_head:
             return "truncated"
+        if self.cut_after is None or head_only or sent == self.length:
+            return "complete"
         bodyless = self.framing == "none" and self.raw is None
-        whole = head_only or bodyless or sent == self.length
-        return "complete" if whole or self.cut_after is None else "truncated"
+        return "complete" if bodyless else "truncated"
 
     def _buffers(self) -> Iterator[Buffer]:
         if isinstance(self.body, (bytes, memoryview)):

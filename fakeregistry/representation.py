@@ -41,18 +41,25 @@ def represent(exchange: Exchange, stored: Stored, *headers: tuple[str, str]) -> 
     Raises:
         RegistryError: 412, the client wants them in another state only.
     """
-    validators = [
-        ("Docker-Content-Digest", stored.digest),
-        ("Etag", stored.etag),
-        ("Last-Modified", stored.last_modified),
-    ]
     conditions = _conditions(exchange)
     if conditions:
         _require_match(conditions, stored)
         if _not_modified(conditions, stored):
-            return Reply(304, Headers(validators))
-    described = Headers([("Content-Type", stored.media_type), *validators, *headers])
+            return Reply(304, Headers(_validators(stored)))
+    described = Headers()
+    # One after the other: half the cost of a list.
+    described.add("Content-Type", stored.media_type)
+    for name, value in (*_validators(stored), *headers):
+        described.add(name, value)
     return Reply(200, described, stored.data, stored.size)
+
+
+def _validators(stored: Stored) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Docker-Content-Digest", stored.digest),
+        ("Etag", stored.etag),
+        ("Last-Modified", stored.last_modified),
+    )
 
 
 def check_preconditions(exchange: Exchange, stored: Stored | None) -> None:

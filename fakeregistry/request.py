@@ -8,7 +8,7 @@ what is wrong with bytes that are no request.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fakeregistry.body import MAX_BODY, NO_BODY, BadRequest, Body
@@ -41,10 +41,15 @@ class Head:
     target: str
     version: str
     headers: list[tuple[str, str]]
+    _values: dict[str, list[str]] = field(init=False, default_factory=dict)
 
-    def values(self, name: str) -> list[str]:
+    def __post_init__(self) -> None:
+        for name, value in self.headers:
+            self._values.setdefault(name.lower(), []).append(value)
+
+    def values(self, name: str) -> Sequence[str]:
         """Return all values of a header; the name in lower case."""
-        return [value for key, value in self.headers if key.lower() == name]
+        return self._values.get(name, ())
 
     def tokens(self, name: str) -> set[str]:
         """Return the comma-separated members of a header, in lower case."""

@@ -91,15 +91,13 @@ class _Sender:
 
     def send_plain(self, body: Buffer, length: int) -> None:
         """Send what no fault has touched; the same bytes, sooner."""
-        pairs = list(self._reply.headers)
-        if self._reply.status != 304:
+        status, pairs = self._reply.status, list(self._reply.headers)
+        if status != 304:
             pairs.append(("Content-Length", str(length)))
-        head = status_line(self._reply.status) + "".join(
-            f"{name}: {value}\r\n" for name, value in pairs
-        )
-        self._exchange.replied(self._reply.status, pairs)
-        raw = f"{head}\r\n".encode("latin-1")
-        if self._head_only or not length or self._reply.status == 304:
+        lines = [f"{name}: {value}\r\n" for name, value in pairs]
+        self._exchange.replied(status, pairs)
+        raw = "".join((status_line(status), *lines, "\r\n")).encode("latin-1")
+        if self._head_only or not length or status == 304:
             self._finish(0)
             self._send_all(raw, 0)
         else:
@@ -139,12 +137,12 @@ class _Sender:
         self._send_all(view[split:], len(view) - split)
 
     def _send_all(self, data: Buffer, payload: int) -> None:
-        view = memoryview(data)
-        overhead = len(view) - payload
+        overhead = len(data) - payload
         done = 0
         try:
-            while done < len(view):
-                done += self._sock.send(view[done:])
+            done = self._sock.send(data)
+            while done < len(data):
+                done += self._sock.send(memoryview(data)[done:])
         finally:
             self.sent += max(0, min(done - overhead, payload))
         self._exchange.body_sent = max(self.sent, self._exchange.body_sent)

@@ -138,6 +138,26 @@ def test_wait_for_sees_responses(journal):
     late.join()
 
 
+def test_wait_for_misses_nothing_between_its_look_and_its_wait():
+    class Late(Journal):
+        late = None
+
+        def requests(self, **criteria):
+            found = super().requests(**criteria)
+            if self.late is None:
+                self.late = threading.Thread(
+                    target=self.begin, args=("GET", "/v2/", []), daemon=True
+                )
+                self.late.start()
+                # It ends here only if it need not wait for whoever waits.
+                self.late.join(0.05)
+            return found
+
+    journal = Late()
+    assert journal.wait_for(1, timeout=5)
+    journal.late.join()
+
+
 def test_wait_for_says_what_it_saw(journal):
     journal.begin("GET", "/v2/", [])
     with pytest.raises(JournalTimeout, match=r"1 of 2 requests .*GET /v2/"):
