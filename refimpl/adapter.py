@@ -7,13 +7,15 @@ nothing of the suite is imported here.
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio.from_thread import start_blocking_portal
 
+from refimpl import whitebox
 from refimpl.client import Client, RemoteContext
 from refimpl.commands import image_json, snapshot_json
 from refimpl.errdefs import message
@@ -21,7 +23,7 @@ from refimpl.evaluate import evaluate
 from refimpl.remotes.docker import ResolverOptions, new_resolver
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from anyio.from_thread import BlockingPortal
 
@@ -37,8 +39,10 @@ FEATURES = (
     "basic-auth",
     "cancel",
     "content",
+    "content-store",
     "digest-ref",
     "gc",
+    "handlers",
     "image-record",
     "ingests",
     "labels",
@@ -99,22 +103,10 @@ class Adapter:
 
         Returns the result of the contract; a failed pull is a result, not an error.
         """
-        ended = Event()
-
-        async def run() -> Json:
-            try:
-                return await _pull(request)
-            finally:
-                ended.set()
-
-        future = self._running().start_task_soon(run)
-        on_cancel(future.cancel)
+        run, portal = partial(_pull, request), self._running()
         try:
-            return future.result()
-        except BaseException as err:
-            if not future.cancelled():
-                raise
-            ended.wait()  # a cancelled future does not wait for its task
+            return whitebox.run_cancellable(portal, run, on_cancel)
+        except CancelledError as err:
             return _failure("cancelled", str(err) or "cancelled")
 
     def inspect(self, request: Json) -> Json:
@@ -138,6 +130,25 @@ class Adapter:
             NotImplementedError: the function is not wired up.
         """
         return self._running().call(evaluate, function, kind, value)
+
+    def dispatch(
+        self,
+        handlers: Sequence[whitebox.Handler],
+        descs: Sequence[Json],
+        limit: int | None,
+        on_cancel: Callable[[Callable[[], object]], object],
+    ) -> None:
+        """Run ``images.dispatch`` with handlers that block, and wait for its end."""
+        run = partial(whitebox.dispatch, handlers, descs, limit)
+        whitebox.run_cancellable(self._running(), run, on_cancel)
+
+    def walk(self, handlers: Sequence[whitebox.Handler], descs: Sequence[Json]) -> None:
+        """Run ``images.walk`` with handlers that block, and wait for its end."""
+        self._running().call(whitebox.walk, handlers, descs)
+
+    def open_content_store(self, root: str) -> whitebox.ContentStore:
+        """Return the content store under a root, open until it is closed."""
+        return whitebox.ContentStore(self._running(), root)
 
     def _running(self) -> BlockingPortal:
         self.setup()

@@ -32,7 +32,13 @@ from refimpl.stores.blobwriter import (
     open_blob_writer,
     validate_labels,
 )
-from refimpl.stores.content import Info, ReaderAt, Status
+from refimpl.stores.content import (
+    Info,
+    ReaderAt,
+    Status,
+    adapt_info,
+    adapt_status,
+)
 from refimpl.stores.database import (
     Database,
     decode_map,
@@ -40,6 +46,7 @@ from refimpl.stores.database import (
     encode_map,
     encode_time,
 )
+from refimpl.stores.filters import parse_all
 from refimpl.stores.leases import remove_from_lease
 from refimpl.stores.local import LocalStore
 from refimpl.workers import run_blocking
@@ -112,9 +119,19 @@ class ContentStore:
             )
         return replace(current, labels=decode_map(stored), updated_at=now)
 
-    async def walk(self) -> tuple[Info, ...]:
-        """Return every blob, sorted by digest."""
-        return await run_blocking(self._walk)
+    async def walk(self, *filters: str) -> tuple[Info, ...]:
+        """Return the blobs that any of the filters matches, sorted by digest.
+
+        Args:
+            filters: as in stores/filters.py, over ``digest`` and ``labels``; none
+                match all blobs.
+
+        Raises:
+            ErrInvalidArgument: one is no filter.
+        """
+        matches = parse_all(*filters)
+        infos = await run_blocking(self._walk)
+        return tuple(info for info in infos if matches(adapt_info(info)))
 
     def _walk(self) -> tuple[Info, ...]:
         with self._database.view() as tx:
@@ -181,9 +198,18 @@ class ContentStore:
             raise ErrNotFound(f"reference {ref}")
         return str(row[0])
 
-    async def list_statuses(self) -> tuple[Status, ...]:
-        """Return every ingest that has begun to be written, sorted by ref."""
-        return await run_blocking(self._list_statuses)
+    async def list_statuses(self, *filters: str) -> tuple[Status, ...]:
+        """Return the ingests that have begun to be written, sorted by ref.
+
+        Args:
+            filters: as in stores/filters.py, over ``ref``; none match all ingests.
+
+        Raises:
+            ErrInvalidArgument: one is no filter.
+        """
+        matches = parse_all(*filters)
+        statuses = await run_blocking(self._list_statuses)
+        return tuple(status for status in statuses if matches(adapt_status(status)))
 
     def _list_statuses(self) -> tuple[Status, ...]:
         with self._database.view() as tx:

@@ -1,4 +1,4 @@
-"""Mirrors: containerd v1.5.18 content/content.go, content/helpers.go.
+"""Mirrors: containerd v1.5.18 content/content.go, content/adaptor.go, helpers.go.
 
 What a content store is (Protocols), and what can be said of any of them:
 :func:`read_blob`, :func:`open_writer`, :func:`copy`, :func:`write_blob`.
@@ -28,6 +28,7 @@ from refimpl.errdefs import (
     wrapped,
 )
 from refimpl.gotext import quote
+from refimpl.stores.filters import Adaptor, check_map
 from refimpl.workers import run_blocking
 
 __all__ = [
@@ -43,6 +44,8 @@ __all__ = [
     "Status",
     "Store",
     "Writer",
+    "adapt_info",
+    "adapt_status",
     "copy",
     "open_writer",
     "read_blob",
@@ -186,8 +189,16 @@ class Manager(Protocol):
         """Change the labels: all of them, or only those that ``fieldpaths`` name."""
         ...
 
-    async def walk(self) -> tuple[Info, ...]:
-        """Return every blob, sorted by digest."""
+    async def walk(self, *filters: str) -> tuple[Info, ...]:
+        """Return the blobs that any of the filters matches, sorted by digest.
+
+        Args:
+            filters: as in stores/filters.py, over ``digest`` and ``labels``; none
+                match all blobs.
+
+        Raises:
+            ErrInvalidArgument: one is no filter.
+        """
         ...
 
     async def delete(self, digest: Digest) -> None:
@@ -202,8 +213,15 @@ class IngestManager(Protocol):
         """Return how far an ingest has come."""
         ...
 
-    async def list_statuses(self) -> tuple[Status, ...]:
-        """Return every ingest, sorted by ref."""
+    async def list_statuses(self, *filters: str) -> tuple[Status, ...]:
+        """Return the ingests that any of the filters matches, sorted by ref.
+
+        Args:
+            filters: as in stores/filters.py, over ``ref``; none match all ingests.
+
+        Raises:
+            ErrInvalidArgument: one is no filter.
+        """
         ...
 
     async def abort(self, ref: str) -> None:
@@ -213,6 +231,25 @@ class IngestManager(Protocol):
 
 class Store(Manager, Provider, IngestManager, Ingester, Protocol):
     """A complete content store."""
+
+
+def adapt_info(info: Info) -> Adaptor:
+    """Tell filters the fields of a blob (content/adaptor.go:26)."""
+
+    def field_of(path: tuple[str, ...]) -> tuple[str, bool]:
+        match path:
+            case ("digest", *_):
+                return info.digest, True
+            case ("labels", *rest):
+                return check_map(tuple(rest), info.labels)
+        return "", False
+
+    return field_of
+
+
+def adapt_status(status: Status) -> Adaptor:
+    """Tell filters the fields of an ingest (metadata/adaptors.go:90)."""
+    return lambda path: (status.ref, True) if path[:1] == ("ref",) else ("", False)
 
 
 class Reader(Protocol):

@@ -24,7 +24,8 @@ from refimpl.errdefs import (
     ErrUnavailable,
 )
 from refimpl.gotext import quote
-from refimpl.stores.content import Info, Status
+from refimpl.stores.content import Info, Status, adapt_info, adapt_status
+from refimpl.stores.filters import parse_all
 
 __all__ = ["MemoryStore"]
 
@@ -96,9 +97,11 @@ class MemoryStore:
         self._infos[info.digest] = new
         return new
 
-    async def walk(self) -> tuple[Info, ...]:
-        """Return every blob, sorted by digest."""
-        return tuple(self._infos[digest] for digest in sorted(self._infos))
+    async def walk(self, *filters: str) -> tuple[Info, ...]:
+        """Return the blobs that any of the filters matches, sorted by digest."""
+        matches = parse_all(*filters)
+        infos = (self._infos[digest] for digest in sorted(self._infos))
+        return tuple(info for info in infos if matches(adapt_info(info)))
 
     async def delete(self, digest: Digest) -> None:
         """Remove a blob."""
@@ -126,9 +129,11 @@ class MemoryStore:
             raise ErrNotFound(f"ref {ref}")
         return _status(ref, self._ingests[ref])
 
-    async def list_statuses(self) -> tuple[Status, ...]:
-        """Return every ingest, sorted by ref."""
-        return tuple(_status(ref, self._ingests[ref]) for ref in sorted(self._ingests))
+    async def list_statuses(self, *filters: str) -> tuple[Status, ...]:
+        """Return the ingests that any of the filters matches, sorted by ref."""
+        matches = parse_all(*filters)
+        found = (_status(ref, self._ingests[ref]) for ref in sorted(self._ingests))
+        return tuple(status for status in found if matches(adapt_status(status)))
 
     async def abort(self, ref: str) -> None:
         """Remove an ingest and what it has written."""

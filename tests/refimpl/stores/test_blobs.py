@@ -327,3 +327,29 @@ async def test_nothing_stays_open(store, open_files):
         await store.writer(ref="again", desc=DESC)
     await read_blob(store, DESC)
     assert open_files() == before
+
+
+async def test_filters_choose_blobs_and_ingests(store):
+    """metadata/content.go:154 (Walk) and :202 (ListStatuses): any of them matches."""
+    for name in ("a", "b", "c"):
+        data = name.encode()
+        await write_blob(store, name, data, desc(data), labels={"name": name})
+        await leave(store, f"ref-{name}", data)
+    digests = {name: from_bytes(name.encode()) for name in ("a", "b", "c")}
+
+    async def walked(*filters):
+        return {info.digest for info in await store.walk(*filters)}
+
+    assert await walked() == set(digests.values())
+    assert await walked("labels.name==a", f"digest=={digests['b']}") == {
+        digests["a"],
+        digests["b"],
+    }
+    assert await walked("labels.name!=a,labels.name!=b") == {digests["c"]}
+    assert await walked("size==1", "labels.other") == set()
+    found = await store.list_statuses("ref~=[ab]$")
+    assert [status.ref for status in found] == ["ref-a", "ref-b"]
+    assert await store.list_statuses("offset==1") == ()
+    for listing in (store.walk, store.list_statuses):
+        with pytest.raises(ErrInvalidArgument, match="filters: parse error"):
+            await listing("no filter")

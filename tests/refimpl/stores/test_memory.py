@@ -31,6 +31,8 @@ async def test_a_blob_is_written_and_read(store: Store):
     assert await read_blob(store, DESC) == DATA
     assert (await store.info(DESC.digest)).labels == {"a": "b"}
     assert [info.digest for info in await store.walk()] == [DESC.digest]
+    assert [info.digest for info in await store.walk("labels.a==b")] == [DESC.digest]
+    assert await store.walk("labels.a==c") == ()
     assert await store.list_statuses() == ()
 
 
