@@ -21,10 +21,12 @@ from typing import Any, Final, TypedDict, Unpack
 
 from conformance.case import ClientDied, DeadlineMissed, Feature, NotTestable
 from conformance.client import Client, PullResult, Running
+from conformance.contract import Json, OnCancel
 from conformance.hosts import TRUSTED, Host, write_hosts
+from conformance.inside import Inside, Witness
 from conformance.redact import redactor
 from conformance.stored import Stored, StoredImage
-from fakeregistry import BasicAuth, Fault, Image, Registry, TokenAuth
+from fakeregistry import BasicAuth, Image, Registry, TokenAuth
 
 TAIL_LINES: Final = 6
 
@@ -117,13 +119,18 @@ class Options(TypedDict, total=False):
 
 
 class RunningPull:
-    """A pull that was started and not waited for."""
+    """A pull, or a call into the client, that was started and not waited for."""
 
     def __init__(
         self, running: Running, read_image: Callable[[], StoredImage | None]
     ) -> None:
         self._running = running
         self._read_image = read_image
+
+    @property
+    def done(self) -> bool:
+        """Whether the client has ended."""
+        return self._running.done
 
     def wait(self) -> Pull:
         """Return when the client has ended by itself.
@@ -153,6 +160,7 @@ class Bench:
 
     Attributes:
         root: The client's store: a fresh, empty folder.
+        inside: Calls parts of a client in this process (conformance/inside.py).
     """
 
     def __init__(
@@ -174,6 +182,7 @@ class Bench:
         self._lock = threading.Lock()
         self._pulling = 0
         self.root = self.fresh_store()
+        self.inside = Inside(self, timeout=timeout)
 
     @property
     def registry(self) -> Registry:
@@ -252,6 +261,18 @@ class Bench:
             running, lambda: self.client.inspect(root, {"images"}).image(ref)
         )
 
+    def start_call(
+        self,
+        what: str,
+        call: Callable[[OnCancel], Json],
+        on_end: Callable[[], object] = lambda: None,
+    ) -> RunningPull:
+        """Let the client begin what ends as a pull does, and go on with the case."""
+        running = self.client.start_call(call, self._timeout, on_end)
+        self._running.append(running)
+        self._refs.append(what)
+        return RunningPull(running, lambda: None)
+
     def must_pull(self, what: Image | str, **options: Unpack[Options]) -> Pull:
         """Let the client pull what any client must be able to pull."""
         pull = self.pull(what, **options)
@@ -259,8 +280,10 @@ class Bench:
             raise AssertionError(f"the pull must succeed; {pull}")
         return pull
 
-    def must_reject(self, pull: Pull, *reached: Fault) -> None:
+    def must_reject(self, pull: Pull, *reached: Witness) -> None:
         """Hold that the client failed, and that it met every fault named.
+
+        A case without a registry names another witness (`conformance.tree.Met`).
 
         Raises:
             NotTestable: A fault was not met: if the client failed, it was for
@@ -335,6 +358,7 @@ class Bench:
         """Stop every registry, end what still runs, remove what was stored."""
         for registry in self._registries:
             registry.stop()
+        self.inside.close()
         for running in self._running:
             running.cancel()
         remove_tree(self._folder)

@@ -64,6 +64,8 @@ class Feature(StrEnum):
     UNPACK = "unpack"
     PLAIN_HTTP = "plain-http"
     REFERENCE = "reference"
+    HANDLERS = "handlers"
+    CONTENT_STORE = "content-store"
 
 
 class CaseError(Exception):

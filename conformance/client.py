@@ -23,12 +23,14 @@ from conformance.contract import (
     Adapter,
     AdapterError,
     Json,
+    OnCancel,
     check_capabilities,
     check_result,
     failure,
 )
 from conformance.process import MISLEADING_VARIABLES
 from conformance.stored import Stored, parse_stored
+from conformance.whitebox import check_methods
 from conformance.xfails import Xfail
 
 __all__ = ["Client", "ClientInfo", "PullResult", "Running"]
@@ -278,8 +280,25 @@ class Client:
             on_end: Called when it has ended, in its thread.
         """
         asked = {**request, "timeout": deadline}
+        return self.start_call(
+            lambda on_cancel: self.adapter.pull(asked, on_cancel), deadline, on_end
+        )
+
+    def start_call(
+        self,
+        call: Callable[[OnCancel], Json],
+        deadline: float,
+        on_end: Callable[[], object] = lambda: None,
+    ) -> Running:
+        """Start what ends with a result as a pull does.
+
+        Args:
+            call: What to run; it is given who wants to know how to cancel it.
+            deadline: Seconds until it is ended.
+            on_end: Called when it has ended, in its thread.
+        """
         return Running(
-            lambda cancellation: self.adapter.pull(asked, cancellation.register),
+            lambda cancellation: call(cancellation.register),
             name=self.name,
             deadline=deadline,
             on_end=on_end,
@@ -333,7 +352,9 @@ class Client:
     def _told(self) -> Json:
         if self._capabilities is None:
             told = self._bounded("capabilities", self.adapter.capabilities)
-            self._capabilities = check_capabilities(told, where=self.name)
+            told = check_capabilities(told, where=self.name)
+            check_methods(self.adapter, told["features"], where=self.name)
+            self._capabilities = told
         return self._capabilities
 
     def _optional(self, method: str) -> None:

@@ -56,6 +56,7 @@ UNSHOWABLE: Final = frozenset(
     {
         *(Feature.LABELS, Feature.LEASES, Feature.GC, Feature.INGESTS),
         *(Feature.SNAPSHOTS, Feature.UNPACK),
+        *(Feature.HANDLERS, Feature.CONTENT_STORE),
     }
 )
 #: A claim that needs one of these placeholders or switches in the command.

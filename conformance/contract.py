@@ -44,7 +44,8 @@ class Adapter(Protocol):
     It may have more, looked up by name: ``installed()`` (None, or why the client
     cannot run and how to install it), ``setup()`` and ``teardown()`` (once a run),
     ``collect({"root"})`` (garbage collection now), ``evaluate(function, kind,
-    input)`` (vectors; raises NotImplementedError for what it does not know).
+    input)`` (vectors; raises NotImplementedError for what it does not know), and
+    what conformance/whitebox.py asks of those that are judged from the inside.
     """
 
     def capabilities(self) -> Json:

@@ -27,6 +27,7 @@ from conformance.evidence import evidence_of
 from conformance.explain import exchange_line
 from conformance.recording import load_recording, strangers
 from conformance.verdict import Outcome, Raw, judge, result_of
+from conformance.whitebox import METHODS
 from fakeregistry.gate import Gate
 from fakeregistry.journal import Journal
 
@@ -42,11 +43,12 @@ PATIENCE: Final = 24 * 3600.0
 #: Seconds of a client that pulls by itself.
 DEADLINE: Final = 60.0
 INTERRUPTED: Final = "interrupted"
-#: What is known only by looking into a store.
+#: What is known only by looking into a store, or into a process.
 _STORED: Final = frozenset(
     {
         *(Feature.CONTENT, Feature.IMAGE_RECORD, Feature.LABELS, Feature.LEASES),
         *(Feature.GC, Feature.SNAPSHOTS, Feature.INGESTS, Feature.UNPACK),
+        *METHODS,
     }
 )
 ACCEPT: Final = (
@@ -73,7 +75,8 @@ def replay(
 
     Returns 0 if the case holds, 1 if not, 3 if that cannot be told.
     """
-    if client is not None and not by_hand:
+    # Nobody calls handlers by hand: what is in a process is run by its client.
+    if client is not None and (not by_hand or made.needs & METHODS.keys()):
         return _watched(made, client, Bench, port, say)
     hand = ByHand(client, say)
     person = Client(adapter=hand, info=ClientInfo(name=hand.name, kind="python"))
@@ -141,7 +144,7 @@ class ByHand:
     def capabilities(self) -> Json:
         """Claim what the client can do; without one, all that needs no store."""
         if self._client is not None:
-            features = self._client.features
+            features = self._client.features - METHODS.keys()
             version = self._client.version
         else:
             features, version = frozenset(Feature) - _STORED, "0"

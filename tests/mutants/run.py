@@ -58,7 +58,8 @@ class Mutant:
         edits: One; more where the reference guards the same thing twice.
         caught_by: The cases meant to see it, with a pattern of the reason.
         timeout: The deadline of its pulls, in seconds.
-        patience: How long a gate waits for requests that do not come, in seconds.
+        patience: How long a gate waits for requests that do not come, or a handler
+            for its end, in seconds.
     """
 
     name: str
@@ -143,6 +144,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
 def run(name: str, options: Sequence[str]) -> int:
     """Run the cases meant to catch a mutant, and return the suite's exit status."""
     from conformance.__main__ import main  # noqa: PLC0415 - not before sys.path is set
+    from conformance.tree import Tree  # noqa: PLC0415 - not before sys.path is set
     from fakeregistry.gate import Gate  # noqa: PLC0415 - not before sys.path is set
 
     mutants = load()
@@ -154,6 +156,7 @@ def run(name: str, options: Sequence[str]) -> int:
     defaults = Gate.wait_for.__kwdefaults__
     assert defaults is not None
     defaults["timeout"] = mutant.patience
+    Tree.patience = mutant.patience
     cases = [f"--case={case}" for case in mutant.caught_by]
     deadline = f"--timeout={mutant.timeout}"
     return main(["run", "--client", "refimpl", deadline, *cases, *options])
