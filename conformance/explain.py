@@ -8,6 +8,7 @@ from typing import Any
 from conformance.adapter import BUNDLED
 from conformance.case import Case
 from conformance.recording import load_recording
+from conformance.whitebox import METHODS
 from conformance.xfails import read_xfails
 
 __all__ = ["exchange_line", "explain"]
@@ -39,7 +40,9 @@ def explain(made: Case, suite: Mapping[str, Case]) -> Iterator[str]:
     yield from _recorded(made.id)
     yield from _known(made.id)
     yield ""
-    yield f"To try it: pull-conformance replay {made.id}"
+    # Nobody calls handlers by hand: a client does.
+    who = " --client refimpl" if made.needs & METHODS.keys() else ""
+    yield f"To try it: pull-conformance replay {made.id}{who}"
 
 
 def exchange_line(exchange: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, cast
 
 from conformance import whitebox
 from conformance.case import DeadlineMissed, Feature, not_testable
-from conformance.contract import AdapterError, Json
+from conformance.contract import Json
 from conformance.tree import Tree, desc_of
 from conformance.whitebox import METHODS, WhiteBox, error_class, outcome_of
 
@@ -178,7 +178,8 @@ class Inside:
         adapter = self._offered(Feature.CONTENT_STORE)
         where = str(self._bench.root if root is None else root)
         calls = _Calls(self._timeout)
-        store = Store(calls, calls("open", adapter.open_content_store, where))
+        opened = calls("open", adapter.open_content_store, where)
+        store = Store(calls, _checked(opened, whitebox.ContentStore))
         self._opened.append(store)
         return store
 
@@ -254,12 +255,12 @@ class Store:
     def writer(self, ref: str, *, size: int = 0, digest: str = "") -> "StoreWriter":
         """Begin or resume an ingest."""
         opened = self._calls(f"writer of {ref}", self._store.writer, ref, size, digest)
-        return StoreWriter(self._calls, opened)
+        return StoreWriter(self._calls, _checked(opened, whitebox.Writer))
 
     def reader_at(self, digest: str) -> "Reader":
         """Open a blob."""
         opened = self._calls("reader_at", self._store.reader_at, digest)
-        return Reader(self._calls, opened)
+        return Reader(self._calls, _checked(opened, whitebox.ReaderAt))
 
     def read(self, digest: str) -> bytes:
         """Return a whole blob."""
@@ -286,7 +287,7 @@ class Store:
 
     def walk(self, *filters: str) -> tuple[Info, ...]:
         """Return blobs."""
-        return tuple(map(_info, self._calls("walk", self._store.walk, filters)))
+        return _all(_info, self._calls("walk", self._store.walk, filters))
 
     def has(self, digest: str) -> bool:
         """Say whether there is such a blob."""
@@ -303,7 +304,7 @@ class Store:
     def list_statuses(self, *filters: str) -> tuple[Status, ...]:
         """Return ingests."""
         found = self._calls("list_statuses", self._store.list_statuses, filters)
-        return tuple(map(_status, found))
+        return _all(_status, found)
 
     def abort(self, ref: str) -> None:
         """Remove an ingest."""
@@ -373,6 +374,19 @@ class Reader:
         self._calls("close", self._reader.close)
 
 
+def _all(parse: Callable[[Json], T], answer: Sequence[Json]) -> tuple[T, ...]:
+    if not isinstance(answer, list | tuple):
+        raise AssertionError(f"{answer!r} is no list")
+    return tuple(map(parse, answer))
+
+
+def _checked(opened: T, kind: type) -> T:
+    """Return what was opened, if it has the methods of a protocol."""
+    if not isinstance(opened, kind):
+        raise AssertionError(f"{opened!r} is no {kind.__name__} (ADAPTER.md)")
+    return opened
+
+
 def _info(answer: Json) -> Info:
     try:
         return Info(
@@ -383,7 +397,7 @@ def _info(answer: Json) -> Info:
             updated_at=datetime.fromisoformat(answer["updated_at"]),
         )
     except (KeyError, TypeError, ValueError) as err:
-        raise AdapterError(f"{answer!r} is no info ({err!r})") from err
+        raise AssertionError(f"{answer!r} is no info ({err!r})") from err
 
 
 def _status(answer: Json) -> Status:
@@ -396,4 +410,4 @@ def _status(answer: Json) -> Status:
             updated_at=datetime.fromisoformat(answer["updated_at"]),
         )
     except (KeyError, TypeError, ValueError) as err:
-        raise AdapterError(f"{answer!r} is no status ({err!r})") from err
+        raise AssertionError(f"{answer!r} is no status ({err!r})") from err

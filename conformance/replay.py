@@ -314,7 +314,8 @@ def _tell(made: Case, bench: Bench, raw: Raw, say: Say) -> None:
 
 def _tell_pull(pull: Mapping[str, Any], say: Say) -> None:
     ended = {None: "not ended", True: "success", False: "failure"}[pull["ok"]]
-    say(f"  pull of {pull['ref']}: {ended}")
+    what = pull["ref"] if " " in pull["ref"] else f"pull of {pull['ref']}"
+    say(f"  {what}: {ended}")
     for line in (pull["error"] or pull["stderr"]).splitlines()[-6:]:
         say(f"    {line}")
 

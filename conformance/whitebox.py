@@ -11,7 +11,7 @@ it, has that name, whoever wrote it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from conformance.case import Feature
 from conformance.contract import AdapterError, Json, OnCancel
@@ -65,6 +65,7 @@ class Done(Protocol):
 Handler = Callable[[Done, Json], Sequence[Json] | None]
 
 
+@runtime_checkable
 class ReaderAt(Protocol):
     """One blob, open for reading (content.ReaderAt)."""
 
@@ -82,6 +83,7 @@ class ReaderAt(Protocol):
         ...
 
 
+@runtime_checkable
 class Writer(Protocol):
     """One ingest, open for writing (content.Writer)."""
 
@@ -113,6 +115,7 @@ class Writer(Protocol):
         ...
 
 
+@runtime_checkable
 class ContentStore(Protocol):
     """One content store (content.Store).
 

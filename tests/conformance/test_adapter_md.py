@@ -3,21 +3,27 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import conformance
 from conformance.__main__ import main
 from conformance.adapter import BUNDLED, known_names
+from conformance.case import load_suite
+from conformance.client import Client, ClientInfo
 from conformance.command import KEYS, CommandAdapter
 from conformance.description import Description
 from conformance.layouts import READERS
 from conformance.library import KEYS as LIBRARY_KEYS
 from conformance.library import LibraryAdapter
 from conformance.template import ALWAYS, OPTIONAL, SWITCHES
+from conformance.verdict import not_testable_because
+from conformance.whitebox import METHODS
 
 TEXT = (Path(conformance.__file__).parent / "ADAPTER.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+INSIDE = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 LIMIT = 15
 
 
@@ -50,6 +56,35 @@ def test_command_with_everything_is_right():
     assert {"username", "ca_dir", "arch"} <= adapter.pull_template.mentioned
 
 
+class Described:
+    """What the example of a Python object leaves out."""
+
+    def capabilities(self):
+        features = ["handlers", "limit", "cancel", "reference"]
+        return {"name": "mine", "version": "1.0", "features": features}
+
+    def pull(self, request, on_cancel):
+        raise NotImplementedError
+
+    def inspect(self, request):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "made",
+    [made for made in load_suite().values() if made.area in ("handlers", "limiter")],
+    ids=lambda made: made.id,
+)
+def test_example_from_the_inside_does_what_is_asked(made, bench_of):
+    (text,) = INSIDE
+    names: dict[str, Any] = {}
+    exec(text, names)  # noqa: S102 - it is what the test is about
+    adapter = type("Mine", (names["Adapter"], Described), {})()
+    client = Client(adapter=adapter, info=ClientInfo(name="mine", kind="python"))
+    assert not_testable_because(made, client.features) is None
+    made.function(bench_of(client))
+
+
 def test_library_is_right():
     (text,) = [fence for fence in FENCES if "runtime" in fence]
     adapter = LibraryAdapter(Description("ADAPTER.md", tomllib.loads(text), BUNDLED))
@@ -59,7 +94,7 @@ def test_library_is_right():
 @pytest.mark.parametrize(
     "word",
     sorted(
-        {*KEYS, *LIBRARY_KEYS, *READERS, *ALWAYS, *OPTIONAL, *SWITCHES}
+        {*KEYS, *LIBRARY_KEYS, *READERS, *ALWAYS, *OPTIONAL, *SWITCHES, *METHODS}
         - {"version", "result", "hosts_dir"}
     ),
 )

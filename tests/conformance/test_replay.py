@@ -45,6 +45,23 @@ def test_lesson_tells_of_clients_that_fail(capsys):
     assert "    containerd: a connection that is reset" in capsys.readouterr().out
 
 
+INSIDE = "handlers.walk-is-depth-first-and-one-by-one"
+
+
+def test_lesson_from_the_inside_is_tried_with_a_client():
+    suite = load_suite()
+    *_, last = explain(suite[INSIDE], suite)
+    assert last == f"To try it: pull-conformance replay {INSIDE} --client refimpl"
+
+
+def test_case_from_the_inside_is_run_by_its_client(capsys):
+    assert main(["replay", INSIDE, "--client", "refimpl", "--port", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "  walk of index, signature: success" in said
+    assert main(["replay", INSIDE, "--port", "0"]) == 3
+    assert "the adapter does not offer: handlers" in capsys.readouterr().out
+
+
 @pytest.fixture
 def typed(monkeypatch):
     """Type lines, as if on a terminal."""
