@@ -101,7 +101,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="bench.py", description="What things cost, against named peers."
     )
     parser.add_argument(
-        "--only", action="append", choices=PARTS, help="only this part; may be repeated"
+        "--only",
+        action="extend",
+        nargs="+",
+        choices=PARTS,
+        help="only these parts",
     )
     parser.add_argument("--rounds", type=_count, metavar="N", help="default: 5")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write it all there")

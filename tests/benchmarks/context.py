@@ -45,6 +45,14 @@ class Context:
         """Whether all of these can be used."""
         return not any(program in self.absent for program in programs)
 
+    def left_out(self, *programs: str) -> tuple[str, ...]:
+        """Return a note on each of these that cannot be used."""
+        return tuple(
+            f"{program}: left out, {self.absent[program]}"
+            for program in programs
+            if program in self.absent
+        )
+
     def place(self) -> Path:
         """Return the name of a folder that does not exist yet."""
         return self.root / str(next(self._numbers))

@@ -186,7 +186,7 @@ class Figure:
     name: str
     title: str
     unit: str
-    rows: Sequence[Row]
+    rows: Sequence[Row] = ()
     goals: Sequence[Goal] = ()
     notes: Sequence[str] = field(default_factory=tuple)
 

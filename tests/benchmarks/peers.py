@@ -6,7 +6,7 @@ with the block that started it. Peers are used where they are installed:
     docker-registry  the distribution registry, as Debian has it
     containerd       the daemon behind ctr; it needs root
 
-registries.py has those that Go programmers use.
+registries.py has those that Go programmers use, pullers.py and unpack.py the commands.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ __all__ = [
     "docker_registry",
     "fake_registry",
     "push",
+    "push_all",
     "search",
     "versions",
     "wait_for",
@@ -58,6 +59,9 @@ PROGRAMS: Final[Mapping[str, Sequence[str]]] = {
     "olareg": ("olareg", "version"),
     "zot": ("zot", "--version"),
     "skopeo": ("skopeo", "--version"),
+    "podman": ("podman", "--version"),
+    "umoci": ("umoci", "--version"),
+    "tar": ("tar", "--version"),
     "ctr": ("ctr", "--version"),
     "containerd": ("containerd", "--version"),
 }
@@ -206,12 +210,31 @@ def push(source: Server, target: Server, name: str, folder: Path) -> None:
     Raises:
         BenchError: It could not.
     """
-    argv = [
-        *("skopeo", "--insecure-policy", "--tmpdir", str(folder)),
+    _skopeo(
+        folder,
         *("copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"),
         f"docker://{source.host}/library/{name}:v1",
         f"docker://{target.host}/library/{name}:v1",
-    ]
+    )
+
+
+def push_all(listed: str, target: Server, folder: Path) -> None:
+    """Let skopeo copy images to library/ of a registry, from a list as sync reads it.
+
+    Raises:
+        BenchError: It could not.
+    """
+    images = folder / "images.yaml"
+    images.write_text(listed, encoding="utf-8")
+    _skopeo(
+        folder,
+        *("sync", "--src", "yaml", "--dest", "docker", "--dest-tls-verify=false"),
+        *(str(images), f"{target.host}/library"),
+    )
+
+
+def _skopeo(folder: Path, *arguments: str) -> None:
+    argv = ["skopeo", "--insecure-policy", "--tmpdir", str(folder), *arguments]
     env = client_environment(folder)
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     if done.returncode:

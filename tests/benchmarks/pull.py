@@ -1,42 +1,40 @@
-"""refpull against skopeo and ctr: the same images from the same registry.
+"""refpull against other clients: the same images from the same registry.
 
 skopeo pushes the images into a docker-registry; every round pulls into a store
-that has never been used, and afterwards every blob is read back and hashed. ctr
-only tells its daemon what to write, so that what the daemon takes counts, too.
+that has never been used, and afterwards every blob is read back and hashed.
+pullers.py has the clients.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from conformance.process import client_environment
-from tests.benchmarks.harness import BenchError, Figure, Goal, Row, Sample, interleave
-from tests.benchmarks.peers import (
-    Server,
-    containerd,
-    docker_registry,
-    fake_registry,
-    push,
+from tests.benchmarks.harness import BenchError, Figure, Goal, Row, interleave
+from tests.benchmarks.peers import docker_registry, fake_registry, push, push_all
+from tests.benchmarks.pullers import (
+    CTR,
+    OURS,
+    PROGRAMS,
+    SKOPEO,
+    Wanted,
+    list_for_sync,
+    notes_on,
+    one_image,
+    several_images,
 )
-from tests.benchmarks.processes import cpu_of, measured, peak_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from tests.benchmarks.context import Context
+    from tests.benchmarks.peers import Server
+    from tests.benchmarks.pullers import Puller
 
 __all__ = ["run"]
 
-OURS: Final = "refpull"
-SKOPEO: Final = "skopeo"
-CTR: Final = "ctr"
-_FLOOR: Final = "the peak of ctr is that of its daemon, or its own, whichever is higher"
+_SMALL: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,24 +54,64 @@ class Shape:
 
 
 def run(context: Context) -> None:
-    """Measure pulls of every shape.
+    """Measure pulls of every shape, then of many images.
 
     Raises:
         BenchError: A client failed, or stored something else.
     """
     if not context.has("docker-registry", "skopeo"):
         raise BenchError("pull needs docker-registry and skopeo to pull from")
-    shapes = _shapes(quick=context.quick)
-    wanted = [f"{shape.name}={shape.layers}x{shape.size}" for shape in shapes]
     with docker_registry(context.place()) as server:
-        with fake_registry(context.place(), wanted) as source:
-            images = source.images
-            for name in images:
-                context.tell(f"{name} goes to docker-registry")
-                with context.fresh() as folder:
-                    push(source, server, name, folder)
-        for shape in shapes:
-            _measure(context, shape, server, images[shape.name])
+        _one_by_one(context, server)
+        _many(context, server)
+
+
+def _one_by_one(context: Context, server: Server) -> None:
+    shapes = _shapes(quick=context.quick)
+    asked = [f"{shape.name}={shape.layers}x{shape.size}" for shape in shapes]
+    with fake_registry(context.place(), asked) as source:
+        images = source.images
+        for name in images:
+            context.tell(f"{name} goes to docker-registry")
+            with context.fresh() as folder:
+                push(source, server, name, folder)
+    for shape in shapes:
+        _measure(
+            context,
+            one_image(context),
+            _wanted(server, {shape.name: images[shape.name]}),
+            Figure(
+                name=f"pull.{shape.name}",
+                title=shape.title,
+                unit="s",
+                goals=shape.goals,
+            ),
+        )
+
+
+def _many(context: Context, server: Server) -> None:
+    """Pull many images in one process, as a mirror does."""
+    count = 12 if context.quick else 200
+    asked = [f"image-{number}=1x{_SMALL}" for number in range(count)]
+    with fake_registry(context.place(), asked) as source:
+        images = source.images
+        context.tell(f"{count} images go to docker-registry")
+        with context.fresh() as folder:
+            refs = _wanted(source, images).images
+            push_all(list_for_sync(refs), server, folder)
+    order = "one image after the other"
+    _measure(
+        context,
+        several_images(context),
+        _wanted(server, images),
+        Figure(
+            name="pull.many-images",
+            title=f"pull: {count} images of {_SMALL} B in one process",
+            unit="s",
+            goals=(Goal(OURS, SKOPEO, most=0.5),),
+            notes=(f"skopeo is its sync; refpull is used as a library, {order}",),
+        ),
+    )
 
 
 def _shapes(*, quick: bool) -> tuple[Shape, ...]:
@@ -94,95 +132,35 @@ def _shapes(*, quick: bool) -> tuple[Shape, ...]:
         Shape(
             name="many-layers",
             layers=200 // small,
-            size=10_000,
+            size=_SMALL,
             goals=(Goal(OURS, SKOPEO, most=0.8),),
         ),
     )
 
 
+def _wanted(server: Server, images: Mapping[str, Mapping[str, Any]]) -> Wanted:
+    return Wanted(
+        images={
+            f"{server.host}/library/{name}:v1": image["digest"]
+            for name, image in images.items()
+        },
+        blobs=frozenset(
+            digest
+            for image in images.values()
+            for digest in (image["config"], *image["layers"])
+        ),
+    )
+
+
 def _measure(
-    context: Context, shape: Shape, server: Server, image: Mapping[str, Any]
+    context: Context, pullers: Mapping[str, Puller], wanted: Wanted, figure: Figure
 ) -> None:
-    ref = f"{server.host}/library/{shape.name}:v1"
-    blobs = {image["config"], *image["layers"]}
-    contestants: dict[str, Callable[[Context, str, set[str]], Sample]] = {
-        OURS: _refpull,
-        SKOPEO: _skopeo,
-    }
-    if context.has("containerd", "ctr"):
-        contestants[CTR] = _ctr
+    """Let all pull in turns, and complete a figure that has no rows yet."""
     took = interleave(
-        {name: partial(one, context, ref, blobs) for name, one in contestants.items()},
+        {who: partial(puller, context, wanted) for who, puller in pullers.items()},
         rounds=context.rounds,
-        tell=lambda text: context.tell(f"{shape.title}: {text}"),
+        tell=lambda text: context.tell(f"{figure.title}: {text}"),
     )
-    context.add(
-        Figure(
-            name=f"pull.{shape.name}",
-            title=shape.title,
-            unit="s",
-            rows=[Row(name, took[name], peer=name != OURS) for name in contestants],
-            goals=shape.goals,
-            notes=(_FLOOR,) if CTR in contestants else (),
-        )
-    )
-
-
-def _refpull(context: Context, ref: str, blobs: set[str]) -> Sample:
-    with context.fresh() as folder:
-        took = measured(
-            [
-                *(sys.executable, "-m", "refimpl", "--root", folder / "store"),
-                *("pull", "--plain-http", ref),
-            ],
-            env=client_environment(folder),
-        )
-        _verify(folder / "store/content/blobs/sha256", blobs)
-    return Sample(took.seconds, took.cpu, took.peak)
-
-
-def _skopeo(context: Context, ref: str, blobs: set[str]) -> Sample:
-    with context.fresh() as folder:
-        took = measured(
-            [
-                *("skopeo", "--insecure-policy", "--tmpdir", folder),
-                *("copy", "--quiet", "--src-tls-verify=false"),
-                *(f"docker://{ref}", f"dir:{folder / 'image'}"),
-            ],
-            env=client_environment(folder),
-        )
-        _verify(folder / "image", blobs)
-    return Sample(took.seconds, took.cpu, took.peak)
-
-
-def _ctr(context: Context, ref: str, blobs: set[str]) -> Sample:
-    with context.fresh() as folder, contextlib.ExitStack() as stack:
-        daemon = stack.enter_context(containerd(folder / "c"))
-        before = cpu_of(daemon.pid)
-        took = measured(
-            [
-                *("ctr", "--address", daemon.socket, "--namespace", "bench"),
-                *("content", "fetch", "--plain-http", ref),
-            ],
-            env=client_environment(folder),
-        )
-        cpu = took.cpu + cpu_of(daemon.pid) - before
-        peak = max(took.peak, peak_of(daemon.pid))
-        stack.close()
-        _verify(daemon.content / "blobs/sha256", blobs)
-    return Sample(took.seconds, cpu, peak)
-
-
-def _verify(folder: Path, blobs: set[str]) -> None:
-    """Hash what a client stored.
-
-    Raises:
-        BenchError: A blob is not there, or has other bytes.
-    """
-    for digest in blobs:
-        encoded = digest.removeprefix("sha256:")
-        if not (folder / encoded).is_file():
-            raise BenchError(f"{digest} was not stored")
-        with (folder / encoded).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != encoded:
-                raise BenchError(f"{digest} was stored with other bytes")
+    notes = (*notes_on(pullers), *context.left_out(*PROGRAMS))
+    rows = [Row(who, took[who], peer=who != OURS) for who in pullers]
+    context.add(replace(figure, rows=rows, notes=(*figure.notes, *notes)))
