@@ -1,16 +1,18 @@
 """Every benchmark of the project, in one place.
 
     python tests/benchmarks/bench.py
-    python tests/benchmarks/bench.py --only pull --rounds 7 --json pull.json
+    python tests/benchmarks/bench.py --only pull unpack --rounds 7 --json pull.json
     python tests/benchmarks/bench.py --quick
 
-`registry` compares fakeregistry with other registries, `pull` refpull with other
-clients; `suite` says what a case costs. Contestants take turns, round by round;
-shown are medians, the lowest and highest of the rounds, and ratios to the peers that
-are installed (apt-get install docker-registry skopeo containerd; registries.py says
-where the registries written in Go come from). Only the ratios of one run mean
-anything on another machine, or on a busy one. Stores and images go to TMPDIR: a file
-system in memory gives other figures than a disk.
+`registry` compares fakeregistry with other registries; `pull`, `unpack` and `memory`
+compare refpull with other clients; `suite` says what a case costs, and `scaling` what
+each layer, label, entry or record costs refpull when there are many. Contestants take
+turns, round by round; shown are medians, the lowest and highest of the rounds, and
+ratios to the peers that are installed (apt-get install docker-registry skopeo
+containerd podman umoci; registries.py says where the programs written in Go come
+from). Only the ratios of one run mean anything on another machine, or on a busy one.
+Stores and images go to TMPDIR: a file system in memory gives other figures than a
+disk. What is unpacked goes into memory, or where --store says.
 
 The exit status says whether everything could be measured, never what came out.
 """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
-from tests.benchmarks import peers, pull, registry, suite
+from tests.benchmarks import memory, peers, pull, registry, scaling, suite, unpack
 from tests.benchmarks.context import Context
 from tests.benchmarks.harness import BenchError
 from tests.benchmarks.machine import describe
@@ -27,6 +27,9 @@ PARTS: Final[Mapping[str, Callable[[Context], None]]] = {
     "registry": registry.run,
     "suite": suite.run,
     "pull": pull.run,
+    "unpack": unpack.run,
+    "memory": memory.run,
+    "scaling": scaling.run,
 }
 _WIDTH: Final = 120
 
@@ -37,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.json and not options.json.absolute().parent.is_dir():
         parser.error(f"--json {options.json}: there is no such folder")
+    if options.store and not options.store.is_dir():
+        parser.error(f"--store {options.store}: there is no such folder")
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     # What was started ends when this process is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -49,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rounds=options.rounds or (2 if options.quick else 5),
             quick=options.quick,
             absent=peers.absent(),
+            store=options.store,
         )
         told = peers.versions()
         _introduce(context, machine, told)
@@ -64,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "absent": dict(context.absent),
             "problems": context.problems,
             "figures": [figure.to_json() for figure in context.figures],
+            "growths": [growth.to_json() for growth in context.growths],
         }
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 1 if context.problems else 0
@@ -109,8 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=_count, metavar="N", help="default: 5")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write it all there")
+    parser.add_argument(
+        "--store", type=_folder, metavar="DIR", help="unpack there; default: in memory"
+    )
     parser.add_argument("--quick", action="store_true", help="everything small")
     return parser
+
+
+def _folder(text: str) -> Path:
+    return Path(text).absolute()
 
 
 def _count(text: str) -> int:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import shutil
+import tempfile
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from tests.benchmarks.tables import show
+from tests.benchmarks.tables import show, show_growth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from rich.console import Console
 
+    from tests.benchmarks.growth import Growth
     from tests.benchmarks.harness import Figure
 
 __all__ = ["Context"]
+
+#: Where Linux has a file system in memory that everybody may use (shm_overview(7)).
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - what is made there has names of its own
 
 
 @dataclass(kw_only=True)
@@ -27,8 +33,10 @@ class Context:
 
     Attributes:
         quick: Everything small: it shows that all of it works, and no more.
+        store: Where what is unpacked goes; None: into memory.
         absent: Programs that cannot be used here, with the reason.
         figures: What was measured so far.
+        growths: The same, where it is by size.
         problems: What did not work.
     """
 
@@ -37,7 +45,9 @@ class Context:
     rounds: int
     quick: bool
     absent: Mapping[str, str]
+    store: Path | None = None
     figures: list[Figure] = field(default_factory=list)
+    growths: list[Growth] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -58,6 +68,19 @@ class Context:
         return self.root / str(next(self._numbers))
 
     @contextlib.contextmanager
+    def roomy(self, room: int) -> Iterator[Context]:
+        """Return a context whose folders lie in memory, or where the user said.
+
+        Where there is no room for that many bytes in memory, it is where all is.
+        """
+        store = self.store or _in_memory(room)
+        if store is None:
+            yield self
+            return
+        with tempfile.TemporaryDirectory(prefix="pull-bench-", dir=store) as root:
+            yield replace(self, root=Path(root))
+
+    @contextlib.contextmanager
     def fresh(self) -> Iterator[Path]:
         """Make an empty folder and remove it afterwards."""
         folder = self.place()
@@ -72,6 +95,14 @@ class Context:
         if self.console.is_terminal:
             self.console.print(f"\x1b[K{text}", end="\r", markup=False)
 
+    def add_growth(self, growth: Growth) -> None:
+        """Keep what grows and show it; of small sizes nothing is wanted."""
+        if self.quick:
+            growth = replace(growth, most=None)
+        self.growths.append(growth)
+        self.tell("")
+        show_growth(self.console, growth)
+
     def add(self, figure: Figure) -> None:
         """Keep a figure and show it; small sizes reach no goals."""
         if self.quick:
@@ -79,3 +110,10 @@ class Context:
         self.figures.append(figure)
         self.tell("")
         show(self.console, figure)
+
+
+def _in_memory(room: int) -> Path | None:
+    with contextlib.suppress(OSError):
+        if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= room:
+            return _MEMORY
+    return None

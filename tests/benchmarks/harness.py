@@ -181,7 +181,11 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """What one comparison gave."""
+    """What one comparison gave.
+
+    Attributes:
+        compared: Whether ratios say anything; they do not of differences.
+    """
 
     name: str
     title: str
@@ -189,9 +193,12 @@ class Figure:
     rows: Sequence[Row] = ()
     goals: Sequence[Goal] = ()
     notes: Sequence[str] = field(default_factory=tuple)
+    compared: bool = True
 
     def ratios(self) -> list[Ratio]:
         """Return every one of ours over every peer."""
+        if not self.compared:
+            return []
         ours = [row for row in self.rows if not row.peer]
         peers = [row for row in self.rows if row.peer]
         return [Ratio.of(mine, theirs) for mine in ours for theirs in peers]

@@ -11,9 +11,10 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tests.benchmarks.growth import Growth
     from tests.benchmarks.harness import Figure, Goal, Row
 
-__all__ = ["show"]
+__all__ = ["show", "show_growth"]
 
 
 def show(console: Console, figure: Figure) -> None:
@@ -25,10 +26,10 @@ def show(console: Console, figure: Figure) -> None:
     headings += ["peak MiB"] if _known("peak", figure) else []
     for heading in headings:
         table.add_column(heading, justify="right")
-    peers = [row.name for row in figure.rows if row.peer]
+    ratios = {(ratio.ours, ratio.peer): ratio for ratio in figure.ratios()}
+    peers = [row.name for row in figure.rows if row.peer and figure.compared]
     for name in peers:
         table.add_column(_heading(name), justify="right")
-    ratios = {(ratio.ours, ratio.peer): ratio for ratio in figure.ratios()}
     for row in figure.rows:
         cells = _cells(row, figure)
         for name in peers:
@@ -41,6 +42,31 @@ def show(console: Console, figure: Figure) -> None:
         table.add_row(*cells)
     console.print(table)
     for note in figure.notes:
+        console.print(f"  {note}", markup=False, soft_wrap=True)
+
+
+def show_growth(console: Console, growth: Growth) -> None:
+    """Print what so many items take, and whether each takes more than it may."""
+    table = Table(box=box.SIMPLE_HEAD, title=Text(growth.title), title_justify="left")
+    for heading in (growth.items, "ms", "ms each", "ms each more"):
+        table.add_column(heading, justify="right")
+    for point, more in zip(growth.points, growth.more(), strict=True):
+        milliseconds = [1000 * seconds for seconds in point.seconds]
+        table.add_row(
+            str(point.size),
+            _ranging(1000 * point.total, min(milliseconds), max(milliseconds)),
+            _number(1000 * point.each),
+            "" if more is None else _number(1000 * more),
+        )
+    console.print(table)
+    if growth.factor is not None:
+        text = f"  ms each, where there are most, is {_number(growth.factor)} times"
+        text += " that of the first ten or more"
+        if growth.most is not None:
+            text += f", wanted <= {growth.most:g}: {'yes' if growth.well else 'NO'}"
+        style = {True: "green", False: "red", None: ""}[growth.well]
+        console.print(text, style=style, markup=False, soft_wrap=True)
+    for note in growth.notes:
         console.print(f"  {note}", markup=False, soft_wrap=True)
 
 
@@ -77,11 +103,12 @@ def _judged(text: str, value: float, goal: Goal | None) -> Text:
 
 
 def _ranging(value: float, low: float, high: float) -> str:
-    return f"{_number(value)}\n{_number(low)}-{_number(high)}"
+    between = " to " if low < 0 else "-"
+    return f"{_number(value)}\n{_number(low)}{between}{_number(high)}"
 
 
 def _number(value: float) -> str:
     """Write a number with three digits that count."""
-    if value >= 100:
+    if abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"

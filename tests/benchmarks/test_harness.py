@@ -4,6 +4,7 @@ Turns, medians, ratios, goals, spans; and the small clients that put the load on
 """
 
 import importlib
+import io
 import itertools
 import json
 import math
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from fakeregistry import Registry
 
@@ -212,6 +214,84 @@ def bare_connection(sock):
     connection = object.__new__(load("load").Connection)
     connection.sock = sock
     return connection
+
+
+def grown(*totals, shared=True, most=2.0):
+    """Return what grows, of (size, seconds)."""
+    growth = load("growth")
+    points = [growth.Point(size, [seconds], shared) for size, seconds in totals]
+    return growth.Growth(
+        name="a.b", title="a", items="things", points=points, most=most
+    )
+
+
+@pytest.mark.parametrize(
+    ("totals", "factor", "well"),
+    [
+        ([(1, 5), (10, 10), (1000, 2000)], 2, True),
+        ([(1, 5), (10, 10), (1000, 2001)], 2.001, False),
+        ([(1, 100), (10, 1), (100, 1)], 0.1, True),
+        ([(1, 1), (20, 1)], None, None),
+    ],
+)
+def test_what_each_takes_is_held_against_that_of_ten(totals, factor, well):
+    growth = grown(*totals)
+    assert growth.factor == (factor and pytest.approx(factor))
+    assert growth.well is well
+    assert growth.to_json()["reached"] is well
+
+
+def test_one_more_among_many_is_not_shared_by_them():
+    growth = grown((10, 1), (100, 3), shared=False)
+    assert [point.each for point in growth.points] == [1, 3]
+    assert (growth.factor, growth.well) == (3, False)
+    assert growth.more() == [None, None]
+
+
+@given(st.floats(0, 10), st.floats(0.01, 10))
+def test_each_more_knows_no_fixed_cost(fixed, each):
+    growth = grown(*((size, fixed + size * each) for size in (1, 10, 1000)))
+    assert growth.more()[0] is None
+    assert growth.more()[1:] == [pytest.approx(each)] * 2
+
+
+def test_nothing_is_wanted_of_small_sizes():
+    assert grown((10, 1), (20, 9), most=None).well is None
+
+
+def test_tables_say_what_was_wanted_and_whether_it_is_so():
+    figure = harness.Figure(
+        name="area.thing",
+        title="a thing",
+        unit="s",
+        rows=[row("a", 1), row("b", -4, peer=True)],
+        goals=[harness.Goal("a", most=2)],
+        notes=["c: left out, not installed"],
+        compared=False,
+    )
+    shown = printed("show", figure)
+    assert "wanted <= 2: yes" in shown
+    assert "-4.00 to -4.00" in shown
+    assert "/ b" not in shown
+    assert "c: left out, not installed" in shown
+
+
+def test_table_of_what_grows_says_so():
+    assert "wanted <= 2: NO" in printed("show_growth", grown((10, 1), (100, 30)))
+    assert "wanted" not in printed("show_growth", grown((10, 1), (100, 30), most=None))
+
+
+def printed(function, shown):
+    out = io.StringIO()
+    getattr(load("tables"), function)(Console(file=out, width=120), shown)
+    return out.getvalue()
+
+
+def test_several_parts_are_named_at_once():
+    """One after the other, and again as before."""
+    parse = load("cli")._parser().parse_args
+    assert parse(["--only", "pull", "unpack"]).only == ["pull", "unpack"]
+    assert parse(["--only", "pull", "--only", "suite"]).only == ["pull", "suite"]
 
 
 def test_load_is_put_on_over_tls():

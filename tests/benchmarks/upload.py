@@ -12,27 +12,35 @@ import hashlib
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 from tests.benchmarks.load import Connection, request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["TAG", "blob_url", "manifest_of", "push"]
+__all__ = [
+    "MANIFEST",
+    "TAG",
+    "Uploader",
+    "blob_url",
+    "digest_of",
+    "manifest_of",
+    "push",
+]
 
 TAG: Final = "v1"
+MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG: Final = b"{}"
 _BLOB: Final = "application/octet-stream"
-_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 _EMPTY: Final = "application/vnd.oci.empty.v1+json"
 _LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 _LOCATION: Final = re.compile(rb"\r\nlocation: *([!-~]+)\r\n", re.I)
 
 
 def push(host: str, port: int, repository: str, layers: Sequence[bytes]) -> float:
-    """Push an image; return the seconds from connecting to the last reply.
+    """Push an artifact; return the seconds from connecting to the last reply.
 
     Raises:
         ConnectionError: The registry refuses something.
@@ -40,12 +48,10 @@ def push(host: str, port: int, repository: str, layers: Sequence[bytes]) -> floa
     blobs = [(digest_of(blob), blob) for blob in (*layers, _CONFIG)]
     manifest = manifest_of(layers)
     began = time.monotonic()
-    client = _Client(host, port)
-    with client.connection.sock:
+    with Uploader(host, port, repository) as uploader:
         for digest, blob in blobs:
-            client.ask("POST", f"/v2/{repository}/blobs/uploads/")
-            client.ask("PUT", blob_url(client.location(), digest), _BLOB, blob)
-        client.ask("PUT", f"/v2/{repository}/manifests/{TAG}", _MANIFEST, manifest)
+            uploader.blob(digest, blob)
+        uploader.manifest(TAG, MANIFEST, manifest)
         return time.monotonic() - began
 
 
@@ -66,7 +72,7 @@ def manifest_of(layers: Sequence[bytes]) -> bytes:
 
     document = {
         "schemaVersion": 2,
-        "mediaType": _MANIFEST,
+        "mediaType": MANIFEST,
         "artifactType": "application/vnd.example.benchmark",
         "config": descriptor(_EMPTY, _CONFIG),
         "layers": [descriptor(_LAYER, layer) for layer in layers],
@@ -81,28 +87,63 @@ def blob_url(location: str, digest: str) -> str:
     return f"{parts.path}?{query}digest={digest}"
 
 
-class _Client:
-    """A connection and what comes back on it."""
+class Uploader:
+    """A connection that fills a repository.
 
-    def __init__(self, host: str, port: int) -> None:
+    Raises:
+        ConnectionError: The registry refuses something.
+    """
+
+    def __init__(self, host: str, port: int, repository: str) -> None:
         self._address = host, port
-        self.connection = Connection(host, port)
+        self._repository = repository
+        self._connection = Connection(host, port)
 
-    def ask(
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.sock.close()
+
+    def blob(self, digest: str, data: bytes) -> None:
+        """Push a blob."""
+        self._ask("PUT", self._upload(digest), _BLOB, data)
+
+    def stream(self, digest: str, size: int, pieces: Iterable[bytes]) -> None:
+        """Push a blob that is not in memory as a whole."""
+        empty = request(
+            *self._address, self._upload(digest), method="PUT", media_type=_BLOB
+        )
+        old, new = b"Content-Length: 0\r\n", f"Content-Length: {size}\r\n".encode()
+        self._connection.ask(empty.replace(old, new))
+        for piece in pieces:
+            self._connection.sock.sendall(piece)
+        self._read()
+
+    def manifest(self, reference: str, media_type: str, data: bytes) -> None:
+        """Push a manifest or an index, to a tag or a digest."""
+        path = f"/v2/{self._repository}/manifests/{reference}"
+        self._ask("PUT", path, media_type, data)
+
+    def _upload(self, digest: str) -> str:
+        """Begin an upload; return where it ends."""
+        self._ask("POST", f"/v2/{self._repository}/blobs/uploads/")
+        found = _LOCATION.search(self._connection.head)
+        if found is None:
+            raise ConnectionError(f"no Location: {self._connection.head!r}")
+        return blob_url(found[1].decode("ascii"), digest)
+
+    def _ask(
         self, method: str, path: str, media_type: str = _BLOB, body: bytes = b""
     ) -> None:
         """Send a request and read the whole reply."""
-        self.connection.ask(
+        self._connection.ask(
             request(
                 *self._address, path, method=method, media_type=media_type, body=body
             )
         )
-        while not self.connection.read():
-            pass
+        self._read()
 
-    def location(self) -> str:
-        """Return the Location of the last reply."""
-        found = _LOCATION.search(self.connection.head)
-        if found is None:
-            raise ConnectionError(f"no Location: {self.connection.head!r}")
-        return found[1].decode("ascii")
+    def _read(self) -> None:
+        while not self._connection.read():
+            pass
