@@ -12,12 +12,13 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from fakeregistry.layers import tar_parts
 from tests.benchmarks.upload import MANIFEST, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["INDEX", "LAYER", "Blob", "Stream", "config", "index", "manifest"]
+__all__ = ["INDEX", "LAYER", "Blob", "Stream", "archive", "config", "index", "manifest"]
 
 INDEX: Final = "application/vnd.oci.image.index.v1+json"
 LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
@@ -76,6 +77,12 @@ class Stream:
     def descriptor(self) -> dict[str, Any]:
         """Return a descriptor."""
         return {"mediaType": LAYER, "digest": self.digest, "size": self.size}
+
+
+def archive(name: str, data: bytes) -> Blob:
+    """Return a layer of one file; it is not compressed: its digest is its diff ID."""
+    info = tarfile.TarInfo(name)
+    return Blob(LAYER, b"".join(tar_parts([(info, data)])))
 
 
 def config(

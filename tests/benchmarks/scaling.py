@@ -1,6 +1,6 @@
 """What an item costs refpull when there are many: layers, entries, labels, records.
 
-    scaling.layers   pull of an image of so many layers
+    scaling.layers   pull of an image of so many layers; and unpacking them, too
     scaling.entries  pull of one platform out of an index of so many
     scaling.labels   pull of a small image, with so many labels for its record
     scaling.records  a store of so many images: one more, one more pull, `images ls`
@@ -28,7 +28,7 @@ from tests.benchmarks.peers import HOST, Server, docker_registry
 from tests.benchmarks.upload import TAG, Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.benchmarks.context import Context
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _SIZES: Final = (1, 10, 100, 1000)
+_UNPACKED: Final = (1, 10, 100, 300)
 _QUICK: Final = (1, 10, 20)
 _ONE: Final = RemoteContext(platforms=("linux/amd64",))
 
@@ -49,7 +50,8 @@ def run(context: Context) -> None:
     if not context.has("docker-registry"):
         raise BenchError("scaling needs docker-registry to pull from")
     with docker_registry(context.place()) as server:
-        context.add_growth(_layers(context, server))
+        for growth in _layers(context, server):
+            context.add_growth(growth)
         context.add_growth(_entries(context, server))
         context.add_growth(_labels(context, server))
         refs = [_push_layers(server, f"one-more-{n}", 1) for n in range(context.rounds)]
@@ -57,20 +59,28 @@ def run(context: Context) -> None:
             context.add_growth(growth)
 
 
-def _layers(context: Context, server: Server) -> Growth:
+def _layers(context: Context, server: Server) -> Iterator[Growth]:
+    sizes = _sizes(context)
+    # A thousand layers on top of each other would take minutes.
+    unpacked = _QUICK if context.quick else _UNPACKED
     refs = {}
-    for size in _sizes(context):
+    for size in sorted({*sizes, *unpacked}):
         context.tell(f"an image of {size} layers goes to docker-registry")
         refs[size] = _push_layers(server, f"layers-{size}", size)
     # Every blob: the layers, the config and the manifest.
-    return Growth(
+    yield Growth(
         name="scaling.layers",
-        title="scaling: layers of 1 kB of one image, a pull",
+        title="scaling: layers of one small file of one image, a pull",
         items="layers",
-        points=_pulls(
-            context,
-            {size: (ref, _ONE, size + 2) for size, ref in refs.items()},
-        ),
+        points=_pulls(context, {size: (refs[size], _ONE, size + 2) for size in sizes}),
+    )
+    how = replace(_ONE, unpack=True)
+    yield Growth(
+        name="scaling.unpacked-layers",
+        title="scaling: the same, unpacked",
+        items="layers",
+        points=_pulls(context, {n: (refs[n], how, n + 2) for n in unpacked}),
+        notes=("the native snapshotter copies, for each layer, those below it",),
     )
 
 
@@ -145,7 +155,7 @@ def _push_layers(server: Server, name: str, count: int) -> str:
     """Push an image of so many layers of its own; return its reference."""
     repository = f"library/{name}"
     layers = [
-        contents.Blob(contents.LAYER, f"{name} {number}\n".encode() * 64)
+        contents.archive(f"file-{number}", f"{name}\n".encode() * 64)
         for number in range(count)
     ]
     config = contents.config([layer.digest for layer in layers])

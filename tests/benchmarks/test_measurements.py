@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -149,6 +150,8 @@ def test_pulls_of_many_things_bring_all_of_them(tmp_path):
         layers = scaling._push_layers(server, "layers", 3)
         entries = scaling._push_index(server, "entries", 3)
         assert scaling._pull(context, layers, scaling._ONE, 5) > 0
+        unpacked = replace(scaling._ONE, unpack=True)
+        assert scaling._pull(context, layers, unpacked, 5) > 0
         assert scaling._pull(context, entries, scaling._ONE, 4) > 0
         with pytest.raises(load("harness").BenchError, match="5 blobs"):
             scaling._pull(context, layers, scaling._ONE, 6)
