@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_count, metavar="N", help="default: 5")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write it all there")
     parser.add_argument(
-        "--store", type=_folder, metavar="DIR", help="unpack there; default: in memory"
+        "--store", type=_folder, metavar="DIR", help="unpack there; default: /dev/shm"
     )
     parser.add_argument("--quick", action="store_true", help="everything small")
     return parser

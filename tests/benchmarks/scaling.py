@@ -24,6 +24,7 @@ from refimpl import Client, RemoteContext, ResolverOptions, new_resolver
 from tests.benchmarks import contents, records
 from tests.benchmarks.growth import Growth, Point
 from tests.benchmarks.harness import BenchError, interleave
+from tests.benchmarks.machine import file_system
 from tests.benchmarks.peers import HOST, Server, docker_registry
 from tests.benchmarks.upload import TAG, Uploader
 
@@ -38,6 +39,8 @@ __all__ = ["run"]
 _SIZES: Final = (1, 10, 100, 1000)
 _UNPACKED: Final = (1, 10, 100, 300)
 _QUICK: Final = (1, 10, 20)
+# More than all layers unpacked need at a time, a page a file.
+_ROOM: Final = 1 << 30
 _ONE: Final = RemoteContext(platforms=("linux/amd64",))
 
 
@@ -75,13 +78,17 @@ def _layers(context: Context, server: Server) -> Iterator[Growth]:
         points=_pulls(context, {size: (refs[size], _ONE, size + 2) for size in sizes}),
     )
     how = replace(_ONE, unpack=True)
-    yield Growth(
-        name="scaling.unpacked-layers",
-        title="scaling: the same, unpacked",
-        items="layers",
-        points=_pulls(context, {n: (refs[n], how, n + 2) for n in unpacked}),
-        notes=("the native snapshotter copies, for each layer, those below it",),
-    )
+    with context.roomy(_ROOM) as there:
+        yield Growth(
+            name="scaling.unpacked-layers",
+            title="scaling: the same, unpacked",
+            items="layers",
+            points=_pulls(there, {n: (refs[n], how, n + 2) for n in unpacked}),
+            notes=(
+                "the native snapshotter copies, for each layer, those below it",
+                f"stores on {file_system(there.root)} ({there.root.parent})",
+            ),
+        )
 
 
 def _entries(context: Context, server: Server) -> Growth:
