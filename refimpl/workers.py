@@ -8,13 +8,14 @@ share one limiter, wide enough for every download that a user may ask for.
 """
 
 from collections.abc import Callable
+from threading import Event, Lock
 from typing import Final, TypeVar, TypeVarTuple
 
 import anyio.to_thread
-from anyio import CapacityLimiter
+from anyio import CancelScope, CapacityLimiter, get_cancelled_exc_class
 from anyio.lowlevel import RunVar
 
-__all__ = ["MAX_WORKERS", "run_blocking"]
+__all__ = ["MAX_WORKERS", "run_blocking", "run_interruptible"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -32,6 +33,42 @@ async def run_blocking(func: Callable[[*Ts], T], *args: *Ts) -> T:
     ``anyio.from_thread.check_cancelled`` at every chunk.
     """
     return await anyio.to_thread.run_sync(func, *args, limiter=_current_limiter())
+
+
+async def run_interruptible(
+    interrupt: Callable[[], object], func: Callable[[], T]
+) -> T:
+    """Run a function that waits for something, and end its wait when cancelled.
+
+    In every case the function has ended when this returns or raises. What it returns
+    in the moment of the cancellation is lost: if that has to be closed, the function
+    keeps it where its caller finds it.
+
+    Args:
+        interrupt: called in the event loop; makes the function return or raise soon.
+        func: what blocks.
+    """
+    claimed, ended = Lock(), Event()
+
+    def run() -> T:
+        if not claimed.acquire(blocking=False):
+            raise RuntimeError("cancelled before it began")
+        try:
+            return func()
+        finally:
+            ended.set()
+
+    try:
+        return await anyio.to_thread.run_sync(
+            run, abandon_on_cancel=True, limiter=_current_limiter()
+        )
+    except get_cancelled_exc_class():
+        # Whoever claims the call first decides whether it runs at all.
+        if not claimed.acquire(blocking=False):
+            interrupt()
+            with CancelScope(shield=True):
+                await run_blocking(ended.wait)
+        raise
 
 
 def _current_limiter() -> CapacityLimiter:

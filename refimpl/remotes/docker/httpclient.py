@@ -11,22 +11,14 @@ URLs, signatures in their queries included.
         body = await response.read(1 << 16)
 """
 
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Collection,
-    Iterator,
-    Mapping,
-)
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import anyio
-import anyio.lowlevel
 import httpx
 from anyio.from_thread import check_cancelled
 
@@ -40,7 +32,7 @@ from refimpl.remotes.docker.transport import (
     TLSConfig,
     Transport,
 )
-from refimpl.workers import run_blocking
+from refimpl.workers import run_blocking, run_interruptible
 
 __all__ = [
     "SENSITIVE_HEADERS",
@@ -207,8 +199,9 @@ class Response:
             ContainerdError: the server went silent.
         """
         try:
-            async with _interrupting(self._interrupt):
-                return await run_blocking(self._pump, sink, limit)
+            return await run_interruptible(
+                self._interrupt.fire, partial(self._pump, sink, limit)
+            )
         except BaseException as err:
             self._exchange.ended(err)
             raise
@@ -295,18 +288,21 @@ class HTTPClient:
         """
         exchange = begin(request.method, safe_url(request.url), request.headers)
         interrupt = Interrupt()
-        raw: httpx.Response | None = None
+        # The response is kept here also when nobody waits for it any more.
+        received: list[httpx.Response] = []
         response: Response | None = None
         try:
-            async with _interrupting(interrupt):
-                raw = await run_blocking(self._send, request, interrupt)
-            response = Response(request, raw, interrupt, exchange)
+            await run_interruptible(
+                interrupt.fire, lambda: received.append(self._send(request, interrupt))
+            )
+            response = Response(request, received[0], interrupt, exchange)
         except BaseException as err:
             exchange.ended(err)
             raise
         finally:
-            if raw is not None and response is None:
-                raw.close()
+            if response is None:
+                for raw in received:
+                    raw.close()
         exchange.answered(response.status)
         return response
 
@@ -425,35 +421,6 @@ def _reader(raw: httpx.Response) -> Callable[[memoryview], int]:
         return size
 
     return read_into
-
-
-@asynccontextmanager
-async def _interrupting(interrupt: Interrupt) -> AsyncIterator[None]:
-    """Fire the interrupt if the caller is cancelled inside the block.
-
-    A worker thread is not cancelled with the task that waits for it; it comes back
-    when its socket ends.
-    """
-    error: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_fire_when_cancelled, interrupt, tasks.cancel_scope)
-        try:
-            yield
-        except Exception as err:  # noqa: BLE001 - raised below, out of the group
-            error = err
-        tasks.cancel_scope.cancel()
-    if error is not None:
-        # What an interrupt brings about is a cancellation, not an error.
-        await anyio.lowlevel.checkpoint_if_cancelled()
-        raise error
-
-
-async def _fire_when_cancelled(interrupt: Interrupt, own: anyio.CancelScope) -> None:
-    try:
-        await anyio.sleep_forever()
-    finally:
-        if not own.cancel_called:
-            interrupt.fire()
 
 
 @contextmanager
