@@ -6,6 +6,7 @@
     pull-conformance smoke --client skopeo
     pull-conformance explain verify.layer-intact
     pull-conformance replay verify.layer-intact --client skopeo
+    pull-conformance fuzz --client skopeo --examples 200
     pull-conformance vectors conformance/vectors
     pull-conformance table skopeo.json podman.json
 
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from conformance import __version__, cli_cases, cli_reports
+from conformance import __version__, cli_cases, cli_fuzz, cli_reports
 from conformance.adapter import BUNDLED, AdapterError, Client, ClientInfo, bundled
 from conformance.case import Case, CaseError, load_suite
 from conformance.front import RunOptions, run_suite
@@ -219,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_smoke(commands)
     _add_vectors(commands)
     cli_cases.add_commands(commands)
+    cli_fuzz.add_commands(commands)
     cli_reports.add_commands(commands)
     _add_table(commands)
     return parser
