@@ -112,6 +112,8 @@ class NaiveAdapter:
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         self._keep(request, reference if mark else digest, body)
         manifest = json.loads(body)
+        if "config" not in manifest:
+            raise ValueError("no manifest that this client knows")
         for child in [manifest["config"], *manifest["layers"]]:
             blob, _ = self._get(request, f"{base}/blobs/{child['digest']}")
             self._keep(request, child["digest"], blob)
@@ -140,6 +142,8 @@ class NaiveAdapter:
             self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _keep(self, request, digest, body):
+        if not digest.startswith("sha256:"):
+            raise ValueError(f"{digest}: not an algorithm that this client knows")
         if "no-digest-check" not in self.flaws:
             actual = f"sha256:{hashlib.sha256(body).hexdigest()}"
             if actual != digest:
