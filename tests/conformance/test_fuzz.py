@@ -48,8 +48,8 @@ def test_the_reference_withstands_it(here, capsys):
     tried, met, pulled = map(int, said.groups())
     assert 10 <= tried <= 20
     # Some that are broken, some that are pulled: it has seen something.
-    assert met > 5
-    assert 3 < pulled < tried
+    assert met > 3
+    assert 0 < pulled < tried
     assert list(here.iterdir()) == []
 
 
