@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conformance.__main__ import main
+from conformance.fuzz.findings import Finding
+from conformance.fuzz.judge import Judge
 
 NAIVE = Path(__file__).with_name("naive.py")
 FOUND = re.compile(r"fuzz-corrupt-[0-9a-f]{8}\.toml")
@@ -158,6 +161,26 @@ def test_a_client_that_hangs_is_found_and_its_command_is_told(here, capsys):
     said = capsys.readouterr().out
     assert " hangs (it misses its deadline" in said
     assert "ended after 1." in said
+
+
+def test_what_is_not_found_again_is_said_to_be_so(here, naive, capsys, monkeypatch):
+    """A race: each scenario breaks the client the first time alone."""
+    seen = []
+    judge = Judge.judge
+
+    def once(self, file):
+        trial = judge(self, file)
+        text = file.read_text()
+        if trial.met and text not in seen:
+            seen.append(text)
+            return replace(trial, finding=Finding(name="died", text="it fell over"))
+        return trial
+
+    monkeypatch.setattr(Judge, "judge", once)
+    assert naive == []
+    assert main(["fuzz", "--examples", "30"]) == 1
+    assert "found again in 0 of 3 more trials" in capsys.readouterr().out
+    assert len(list(here.glob("fuzz-died-*.toml"))) == 1
 
 
 def test_a_client_that_is_not_there(here, capsys):
