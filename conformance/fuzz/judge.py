@@ -228,16 +228,16 @@ class _Attempt:
             raise _incomplete(f"was never sent {missing[0]} as it is")
         target = self._target(stored)
         doubtful = touched(registry, image) and not self.options.get("digest")
-        if target is not None and target != image.digest:
+        if target not in (None, image.digest):
             if doubtful:
-                self._check_other(stored, target)
-            elif self.twin.target == image.digest:
+                self._check_other(stored, str(target))
+                return
+            if self.twin.target == image.digest:
                 raise _Found(
                     "astray",
                     f"the pull succeeded, and its name stands for {target}; the "
                     f"registry has {image.digest}",
                 )
-            return
         if target is None and doubtful and not stored.intact(image.digest):
             return  # Whatever it took for the image, it does not tell.
         self._check_meant(stored)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from fakeregistry import Exchange, Image, Registry
+from fakeregistry.image import digest_of
 
 __all__ = ["asked_for", "carries_credentials", "touched", "unsent"]
 
@@ -35,7 +36,9 @@ def unsent(registry: Registry, image: Image, digests: Sequence[str]) -> list[str
     return [
         digest
         for digest in digests
-        if asked_for(registry, digest) and not _was_sent(registry, image, digest)
+        if _is_promise(image, digest)
+        and asked_for(registry, digest)
+        and not _was_sent(registry, image, digest)
     ]
 
 
@@ -44,6 +47,14 @@ def carries_credentials(exchange: Exchange, secret: str) -> bool:
     return "Authorization" in exchange.request_headers or (
         bool(secret) and secret in exchange.target
     )
+
+
+def _is_promise(image: Image, digest: str) -> bool:
+    """Whether the digest is that of the bytes as they are sent.
+
+    That of a signed schema1 manifest is not: its signatures may be any.
+    """
+    return digest_of(image.data[digest], digest.partition(":")[0]) == digest
 
 
 def _was_sent(registry: Registry, image: Image, digest: str) -> bool:

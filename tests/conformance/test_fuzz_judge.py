@@ -170,6 +170,41 @@ def test_a_record_of_what_is_not_there(judged, client_of, naive):
     assert f"its name stands for {wrong}, of which nothing is kept" in found.text
 
 
+def test_a_record_of_what_nobody_said(judged, client_of, naive):
+    """No fault met what the name stands for: it can stand for nothing else."""
+    wrong = "sha256:" + "0" * 64
+
+    def _pull(self, request):
+        naive.NaiveAdapter._pull(self, request)
+        (record,) = json.loads(Path(request["root"], "images.json").read_text())
+        if "hurried" in self.flaws:
+            record["target"]["digest"] = wrong
+        Path(request["root"], "images.json").write_text(json.dumps([record]))
+
+    def _get(self, request, url):
+        body, media_type = naive.NaiveAdapter._get(self, request, url)
+        if media_type == "text/html":
+            self.flaws.add("hurried")
+        return body, media_type
+
+    client = client_of(_pull=_pull, _get=_get)
+    html = 'headers = { Content-Type = "text/html" }\n'
+    found = judged(f"{IMAGE}{LAYERS}{html}", client)
+    # It is hurried for good, so the twin says that this is how it records things.
+    assert (found.name, found.pulled) == (None, True)
+    client.adapter.flaws.clear()
+    calm = client.adapter.pull
+
+    def pull(request, on_cancel):
+        client.adapter.flaws.clear()
+        return calm(request, on_cancel)
+
+    client.adapter.pull = pull
+    found = judged(f"{IMAGE}{LAYERS}{html}", client)
+    assert found.name == "astray"
+    assert f"its name stands for {wrong}; the registry has sha256:" in found.text
+
+
 def test_what_a_tag_stands_for_is_the_word_of_the_registry(judged):
     """Nothing tells that the manifest is another one: it may be taken for it."""
     found = judged(f"{NOTED}{TAG}flip = -6\n")

@@ -101,3 +101,11 @@ def test_a_fault_of_a_blob_does_not_touch_what_the_name_stands_for(registry, ima
     get(registry, image, image.layers[0].digest)
     get(registry, image, image.tag, kind="manifests")
     assert not touched(registry, image)
+
+
+def test_the_digest_of_a_schema1_manifest_says_nothing_of_its_signatures(registry):
+    image = registry.publish("library/old:1", format="schema1")
+    assert image.data[image.digest][-40:-30] not in image.payload
+    registry.fault(path="/manifests/*", flip=-40)
+    get(registry, image, image.digest, kind="manifests")
+    assert is_sent(registry, image, image.digest)
