@@ -108,6 +108,8 @@ def _fuzz(options: argparse.Namespace, _rest: Sequence[str]) -> int:
             json_file=options.json,
             say=_say,
         )
+    except BrokenPipeError:
+        raise  # Whoever read our output has enough: main knows.
     except (ScenarioError, OSError) as err:
         raise AdapterError(str(err)) from err
 

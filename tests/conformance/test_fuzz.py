@@ -189,6 +189,21 @@ def test_a_client_that_is_not_there(here, capsys):
     assert list(here.iterdir()) == []
 
 
+def test_a_reader_who_has_enough_is_no_misuse(here):
+    """As `| head -1` is, with a pipe that nobody reads."""
+    (here / "plain.toml").write_text('[[image]]\nref = "library/fuzz:1"\n')
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance", "fuzz", "--replay", "plain.toml"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("words", "problem"),
