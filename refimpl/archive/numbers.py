@@ -9,6 +9,7 @@ Numbers and times as archives write them.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from refimpl.archive.errors import ErrHeader
@@ -36,6 +37,8 @@ def text_of(data: bytes) -> bytes:
     return data if end < 0 else data[:end]
 
 
+# An archive says the same owner, mode and time again and again.
+@lru_cache(maxsize=1024)
 def parse_numeric(data: bytes) -> int:
     """Return a number in base 256 or octal (strconv.go:93); it may be negative.
 
