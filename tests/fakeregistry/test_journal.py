@@ -140,14 +140,15 @@ def test_wait_for_sees_responses(journal):
 
 def test_wait_for_misses_nothing_between_its_look_and_its_wait():
     class Late(Journal):
-        late = None
+        def __init__(self):
+            super().__init__()
+            self.late = threading.Thread(
+                target=self.begin, args=("GET", "/v2/", []), daemon=True
+            )
 
         def requests(self, **criteria):
             found = super().requests(**criteria)
-            if self.late is None:
-                self.late = threading.Thread(
-                    target=self.begin, args=("GET", "/v2/", []), daemon=True
-                )
+            if self.late.ident is None:
                 self.late.start()
                 self.late.join(0.05)
                 assert self.late.is_alive(), "it came in between, and woke nobody"
