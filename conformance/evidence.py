@@ -7,7 +7,8 @@ reports are passed on.
     {"pulls": [{"ref": ..., "ok": false, "exit": 1, "stderr": "...", ...}],
      "faults": [{"what": "digest='sha256:...': flip=12", "fired": 1}],
      "exchanges": [{"server": "registry", "method": "GET", "target": "/v2/...", ...}],
-     "omitted": 0}
+     "omitted": 0,
+     "account": {"sentence": "asked for sha256:... (flip), took all 40 bytes", ...}}
 
 report/schema.json says what every key means.
 """
@@ -15,6 +16,7 @@ report/schema.json says what every key means.
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from conformance.account import Asked, Trap, account_of, break_of
 from fakeregistry.redaction import redact_header, redact_query, redact_url
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ VALUE: Final = 400
 ERROR: Final = 2000
 TAIL: Final = 4000
 PULLS: Final = 20
+#: Of an offset or a length on the wire; what is longer is none.
+DIGITS: Final = 19
 #: The status of an exchange whose response has not begun.
 MISSING_STATUS: Final = 0
 
@@ -49,11 +53,12 @@ _SEPARATOR: Final = "\x1e"
 def evidence_of(bench: "Bench") -> Json:
     """Return what is to be seen of a case so far, without secrets."""
     texts = _Texts()
-    made = {
+    made: Json = {
         "pulls": [_pull(ref, result, texts) for ref, result in bench.pulls()[-PULLS:]],
         "faults": [],
         "exchanges": [],
         "omitted": 0,
+        "account": None,
     }
     named = [
         (f"registry {number}" if number > 1 else "registry", registry)
@@ -71,6 +76,10 @@ def evidence_of(bench: "Bench") -> Json:
     made["omitted"] = max(0, len(found) - FIRST - LAST)
     shown = found[:FIRST] + found[FIRST:][-LAST:] if made["omitted"] else found
     made["exchanges"] = _exchanges(shown, texts)
+    if named:
+        traps = [_trap(name, fault) for name, fault in met.values()]
+        ended = [_ended(result) for _, result in bench.pulls()]
+        made["account"] = _account(account_of(traps, _asked(found), ended), texts)
     texts.redact(bench.redact)
     return made
 
@@ -121,6 +130,78 @@ def _fault(name: str, fault: "Fault", texts: _Texts) -> Json:
     made: Json = {"server": name, "fired": fault.fired}
     texts.put(made, "what", f"{fault.rule}: {actions}"[:VALUE])
     return made
+
+
+def _trap(name: str, fault: "Fault") -> Trap:
+    return Trap(
+        server=name,
+        rule=str(fault.rule),
+        actions=tuple(fault.actions.used()),
+        fired=fault.fired,
+    )
+
+
+def _asked(found: Iterable[tuple[str, "Exchange"]]) -> list[Asked]:
+    """Return the requests as `account_of` takes them."""
+    return [
+        Asked(
+            server=server,
+            path=exchange.path,
+            method=exchange.method,
+            status=exchange.status,
+            sent=exchange.body_sent,
+            outcome=exchange.outcome,
+            start=_start(exchange.request_headers.get("Range")),
+            location=exchange.response_headers.get("Location"),
+            traps=tuple(
+                name for fault in exchange.met for name in fault.actions.used()
+            ),
+            breaks=_break(exchange),
+            # A registry and its CDN share a journal, and its ticks.
+            journal=int(server.rpartition(" ")[2]) if " " in server else 1,
+            began=exchange.interval()[0],
+            ended=exchange.interval()[1],
+            started=exchange.started,
+            finished=exchange.finished,
+        )
+        for server, exchange in found
+    ]
+
+
+def _break(exchange: "Exchange") -> int:
+    length = _number(exchange.response_headers.get("Content-Length"))
+    return min(
+        (
+            break_of(
+                {name: getattr(fault.actions, name) for name in fault.actions.used()},
+                length,
+            )
+            for fault in exchange.met
+        ),
+        default=0,
+    )
+
+
+def _start(header: str) -> int:
+    return _number(header.removeprefix("bytes=").partition("-")[0].strip()) or 0
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < DIGITS else None
+
+
+def _ended(result: "PullResult | None") -> str:
+    if result is None:
+        return "running"
+    return result.reason or ("success" if result.ok else "failure")
+
+
+def _account(account: Json, texts: _Texts) -> Json:
+    """Let nothing of an account out that was not redacted."""
+    texts.put(account, "sentence", redact_url(account["sentence"])[:ERROR])
+    for one in account["broken"]:
+        texts.put(one, "thing", redact_url(one["thing"])[:VALUE])
+    return account
 
 
 def _short(value: object) -> str:

@@ -306,6 +306,8 @@ def _tell(made: Case, bench: Bench, raw: Raw, say: Say) -> None:
         say("  (*: not what the reference asks or is answered)")
     for fault in trace["faults"]:
         say(f"  {fault['what']}: met {fault['fired']} times")
+    if trace["account"]:
+        say(f"  on the wire: {trace['account']['sentence']}")
     for pull in trace["pulls"]:
         _tell_pull(pull, say)
     if raw.details:

@@ -407,6 +407,9 @@ function drawWire(details, cell, place) {
     make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text)))));
   const said = [];
   const say = (text) => said.push(make("p", { class: "quiet" }, text));
+  // Reports of earlier versions have none.
+  const account = cell.trace && cell.trace.account;
+  if (account) said.push(make("p", { class: "account" }, account.sentence));
   if (!mine) say("Of this client nothing was recorded: the case did not run, or the report was saved without it (--trace all).");
   else if (!mine.length) say("The client asked for nothing.");
   if (!theirs && !isReference) say("The reference has no recording of this case.");

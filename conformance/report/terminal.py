@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.adapter import known_names
 from conformance.report.run import ClientRun, Run
 from conformance.verdict import Judged, Verdict
 
@@ -48,6 +49,8 @@ _LISTED: Final = (
     Verdict.INFO,
     Verdict.NOT_TESTABLE,
 )
+#: Verdicts of which what the client did on the wire is told.
+_ACCOUNTED: Final = frozenset({Verdict.FAIL, Verdict.WARN, Verdict.KNOWN})
 #: Verdicts that a column is shown for even if nothing got them.
 _ALWAYS: Final = frozenset({Verdict.PASS, Verdict.FAIL, Verdict.WARN})
 
@@ -123,6 +126,8 @@ def _print_client(console: Console, run: Run, client: ClientRun) -> None:
         else:
             for judged in cases:
                 _print_case(console, judged)
+        if verdict is Verdict.FAIL:
+            _print_replays(console, client, cases)
         if cases:
             console.print()
     console.print(_totals(run, client))
@@ -170,9 +175,26 @@ def _print_case(console: Console, judged: Judged) -> None:
     reason = result.raw.details or judged.reason
     for text in _lines(reason, limit=None if result.raw.details else REASON_LINES):
         console.print(Text(f"    {text}"))
+    account = (result.trace or {}).get("account")
+    if account and judged.verdict in _ACCOUNTED:
+        for text in _lines(f"on the wire: {account['sentence']}", limit=1):
+            console.print(Text(f"    {text}"))
     if judged.verdict in {Verdict.FAIL, Verdict.WARN}:
         console.print(Text(f"    {result.title}", style="dim"))
         console.print(Text(f"    [{result.clause}]", style="dim"))
+
+
+def _print_replays(
+    console: Console, client: ClientRun, cases: Sequence[Judged]
+) -> None:
+    """Print the commands that play failed cases again."""
+    known = client.name in known_names()
+    who = f"--client {client.name}" if known else "--adapter FILE"
+    few = len(cases) <= NAMED
+    for judged in cases if few else cases[:1]:
+        line = f"pull-conformance replay {judged.result.id} {who} --run"
+        more = "" if few else "  (and so on)"
+        console.print(Text(f"    again: {line}{more}", style="dim"))
 
 
 def _print_not_testable(console: Console, cases: Sequence[Judged]) -> None:

@@ -50,6 +50,11 @@ def test_wire_and_words_are_plain_data(bench):
     assert pull["error"].startswith(f"{image.layers[1].digest}: got ")
     (met,) = trace["faults"]
     assert met == {"server": "registry", "fired": 1, "what": f"{fault.rule}: flip=3"}
+    account = trace["account"]
+    assert (account["requests"], account["ended"]) == (4, ["failure"])
+    (broken,) = account["broken"]
+    assert broken["thing"] == image.layers[1].digest
+    assert [fact["fact"] for fact in broken["facts"]] == ["took-all", "gave-up"]
 
 
 def test_nothing_happened_yet(bench):
@@ -58,6 +63,7 @@ def test_nothing_happened_yet(bench):
         "faults": [],
         "exchanges": [],
         "omitted": 0,
+        "account": None,
     }
 
 
@@ -108,6 +114,7 @@ def test_long_journal_is_cut_in_the_middle(bench):
     trace = evidence_of(bench)
     numbers = [int(one["target"].partition("?")[2]) for one in trace["exchanges"]]
     assert trace["omitted"] == 7
+    assert trace["account"]["requests"] == FIRST + LAST + 7
     assert numbers == [*range(FIRST), *range(FIRST + 7, FIRST + LAST + 7)]
 
 

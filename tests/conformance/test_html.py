@@ -67,9 +67,11 @@ def results(client):
     bad = Raw(outcome=Outcome.VIOLATED, reason=f"it said yes {EVIL}")
     good = Raw(outcome=Outcome.SATISFIED)
     mine = client == "mine"
+    account = {"account": {"sentence": f"asked for {EVIL}, then gave up"}}
     yield replace(
         result_of(CASE, bad if mine else good, client=client),
-        trace=trace(HEAD, OTHER) if mine else trace(HEAD, BLOB),
+        # The other one is of a version of the suite that made no account.
+        trace=trace(HEAD, OTHER) | account if mine else trace(HEAD, BLOB),
     )
     made = replace(CASE, id="auth.two", area="auth", level=Level.SHOULD)
     yield result_of(made, bad if mine else good, client=client)
@@ -140,6 +142,7 @@ def test_cell_has_what_its_page_shows():
     assert details["description"] == CASE.docstring
     mine = details["cells"][0]
     assert mine["trace"]["pulls"][0]["error"] == EVIL
+    assert mine["trace"]["account"]["sentence"].startswith("asked for </script>")
     assert details["reference"]["origin"] == "in this report"
     assert details["reference"]["exchanges"][1] == BLOB
 
@@ -240,17 +243,28 @@ def test_cell_opens_what_was_seen(page):
         "a spec, section 1",
         "path='/x': status=500, met 1 times",
         "said so",
+        f"asked for {EVIL}, then gave up",
         "refimpl, in this report",
         "pull-conformance replay verify.one --client mine --run",
     ):
         assert part in text
     assert dialog(page).find_elements("tag name", "a") == []
+    above = dialog(page).find_element("css selector", "p.account ~ #wire")
+    assert above.is_displayed()
     first = dialog(page).find_element("css selector", "#wire tr.first").text
     assert "bbbb… 404" in first
     assert "aaaa… 200" in first
     rows = dialog(page).find_elements("css selector", "#wire tbody tr")
     assert [row.get_attribute("class") for row in rows] == ["", "note", "differs first"]
     assert page.execute_script("return location.hash") == "#verify.one/mine/1.0"
+
+
+@pytest.mark.clients
+def test_cell_without_an_account_opens_as_well(page):
+    page.find_element("css selector", "tr[data-n='2'] td[data-c='1']").click()
+    wait_until(lambda: dialog(page).is_displayed())
+    assert "said so" in dialog(page).text
+    assert dialog(page).find_elements("css selector", "p.account") == []
 
 
 @pytest.mark.clients

@@ -90,6 +90,11 @@ def test_client_itself_pulls(with_client, naive_client, capsys):
     out = capsys.readouterr().out
     assert "GET  /v2/library/test/manifests/v1 -> 200" in out
     assert "flip=1291: met 1 times" in out
+    assert re.search(
+        r"\n  on the wire: asked for sha256:[0-9a-f]{12}… \(flip\), "
+        r"took all \d+ bytes, then gave up; the pull failed\n",
+        out,
+    )
     assert out.splitlines()[-2:] == [
         "pass",
         f"  (if the client passes its twin {INTACT}, too)",

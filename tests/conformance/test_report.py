@@ -80,6 +80,39 @@ def none_at_all(client):
     return iter(())
 
 
+FACT = {"fact": "resumed", "times": 2, "offsets": [7]}
+ACCOUNT = {
+    "broken": [
+        {
+            "thing": "/x",
+            "server": "cdn",
+            "by": ["cut"],
+            "answers": [200],
+            "facts": [FACT, {"fact": "gave-up"}],
+        }
+    ],
+    "more": 0,
+    "requests": 3,
+    "ended": ["failure"],
+    "sentence": "asked for /x at cdn (cut), \x1b[31m then gave up; the pull failed",
+}
+
+
+def traced(client, account=ACCOUNT):
+    trace = {"pulls": [], "faults": [], "exchanges": [], "omitted": 0}
+    for result in results(client):
+        yield replace(result, trace={**trace, "account": account})
+
+
+def traced_before(client):
+    """As a version of the suite left it that made no account."""
+    for result in traced(client):
+        yield replace(result, trace={k: result.trace[k] for k in WITHOUT})
+
+
+WITHOUT = ("pulls", "faults", "exchanges", "omitted")
+
+
 # JSON
 
 
@@ -90,7 +123,9 @@ def check(report):
     jsonschema.validate(report, schema)
 
 
-@pytest.mark.parametrize("make", [results, only_good, none_at_all])
+@pytest.mark.parametrize(
+    "make", [results, only_good, none_at_all, traced, traced_before]
+)
 def test_report_is_as_its_schema_says(make, tmp_path):
     write_json(a_run(make, broken=["a worker was lost"]), tmp_path / "report.json")
     check(json.loads((tmp_path / "report.json").read_text()))
@@ -104,6 +139,19 @@ def test_schema_knows_every_key_and_every_verdict():
     assert schema["$defs"]["client"]["properties"].keys() == client.keys()
     assert schema["$defs"]["case"]["properties"].keys() == client["cases"][0].keys()
     assert schema["$defs"]["verdict"]["enum"] == [str(v) for v in Verdict]
+
+
+def test_schema_knows_every_key_of_an_account():
+    schema = json.loads(SCHEMA.read_text())["$defs"]
+    assert schema["account"]["required"] == list(ACCOUNT)
+    broken = schema["account"]["properties"]["broken"]["items"]
+    assert broken["required"] == list(ACCOUNT["broken"][0])
+    assert FACT.keys() <= schema["fact"]["properties"].keys()
+    report = to_json(a_run(traced))
+    bad = next(one for one in report["clients"][0]["cases"] if one["trace"])
+    bad["trace"]["account"]["broken"][0]["facts"][0] = {"fact": "sulked"}
+    with pytest.raises(jsonschema.ValidationError):
+        check(report)
 
 
 def test_schema_refuses_what_is_no_report():
@@ -275,6 +323,54 @@ def test_every_case_that_did_not_pass_is_told_with_its_reason():
     assert not any("verify.good" in line for line in lines)
     broken = lines.index("error  auth.broken  (MUST)")
     assert lines[broken + 1 : broken + 3] == ["    Traceback: x", "      y"]
+
+
+def test_what_the_client_did_is_told_of_what_failed():
+    sentence = "asked for /x at cdn (cut), ?[31m then gave up; the pull failed"
+    told = f"    on the wire: {sentence}"
+    lines = printed(a_run(traced)).splitlines()
+    assert lines.count(told) == 3
+    bad = lines.index("fail  verify.bad  (MUST, critical)")
+    assert lines[bad + 3] == told
+    assert told in lines[lines.index("warn  verify.lax  (SHOULD)") :][:5]
+    assert told in lines[lines.index("known  verify.old  (MUST)") :][:4]
+    # Of a version of the suite that made none, and of a case without a registry.
+    for make in (traced_before, lambda client: traced(client, account=None)):
+        assert "on the wire" not in printed(a_run(make))
+
+
+def failing(count):
+    def make(client):
+        no = Raw(outcome=Outcome.VIOLATED, reason="no")
+        for number in range(count):
+            yield result_of(a_case(f"bad{number}"), no, client=client)
+
+    return make
+
+
+def replays(run):
+    text = printed(run)
+    return [line for line in text.splitlines() if "pull-conformance replay" in line]
+
+
+def test_failed_cases_can_be_played_again():
+    assert replays(a_run()) == [
+        "    again: pull-conformance replay verify.bad --client skopeo --run"
+    ]
+    assert len(replays(a_run(failing(5)))) == 5
+    assert replays(a_run(failing(6))) == [
+        "    again: pull-conformance replay verify.bad0 --client skopeo --run"
+        "  (and so on)"
+    ]
+    assert replays(a_run(only_good)) == []
+
+
+def test_client_that_is_not_bundled_is_named_by_its_adapter():
+    run = a_run(failing(1))
+    mine = replace(run.clients[0], name="mine")
+    assert replays(replace(run, clients=(mine,))) == [
+        "    again: pull-conformance replay verify.bad0 --adapter FILE --run"
+    ]
 
 
 def test_many_cases_with_one_reason_are_counted():

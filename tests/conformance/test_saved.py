@@ -63,6 +63,15 @@ def saved(tmp_path):
     return save
 
 
+def test_account_comes_along_and_may_be_missing(saved):
+    told = {**WIRE, "account": {"sentence": "asked for nothing"}}
+    bad = Outcome.VIOLATED
+    for wire in (told, WIRE):
+        (again,) = saved(a_run(found(outcome=bad, trace=wire)))
+        assert again.cases[0].result.trace == wire
+        assert merged([again, again]).cases[0].result.trace == wire
+
+
 def verdicts(run):
     return {one.result.id: str(one.verdict) for one in run.cases}
 
