@@ -5,13 +5,14 @@ the requests of a case, the faults they met and how the pulls ended comes plain 
 
     {"broken": [{"thing": "sha256:...", "server": "registry", "by": ["flip"],
                  "answers": [200],
-                 "facts": [{"fact": "took-all", "times": 3, "bytes": 1024},
+                 "facts": [{"fact": "took-all", "times": 3, "bytes": [1024]},
                            {"fact": "asked-again", "times": 2}, {"fact": "gave-up"}]}],
      "more": 0, "requests": 7, "ended": ["failure"],
      "sentence": "asked for sha256:ab12... (flip) 3 times, took all 1024 bytes ..."}
 
 `Fact` has the whole vocabulary. It holds for what is broken by a fault: content that
-was published broken is no fault, and of it only the end is told.
+was published broken is no fault, and of it only the end is told. Several pulls of a
+case are told as one.
 """
 
 import re
@@ -234,13 +235,13 @@ def _broken(
             names.add(_thing(_path_of(one.location)))
     facts = [*_taken(met), *_repeated(same, met[0])]
     last = met[-1]
-    others = [one for one in others if one.path not in _NEUTRAL]
     after = [one for one in others if one.follows(last)]
+    went_on = sum(one.path not in _NEUTRAL for one in after)
     # Of an answer that stalls nobody knows when the client was through with it.
     unsure = last.ended is None and any(one.started > last.started for one in others)
-    if after:
-        facts.append({"fact": str(Fact.WENT_ON), "times": len(after)})
-    elif failed and same[-1] is last and not unsure:
+    if went_on:
+        facts.append({"fact": str(Fact.WENT_ON), "times": went_on})
+    elif failed and same[-1] is last and not (after or unsure):
         facts.append({"fact": str(Fact.GAVE_UP)})
     return {
         "thing": thing,
@@ -266,7 +267,7 @@ def _taken(met: Iterable[Asked]) -> list[Json]:
             fact = Fact.STOPPED_EARLY if early else Fact.STOPPED_LATE
         found.setdefault(fact, []).append(one.sent)
     return [
-        {"fact": str(fact), "times": len(found[fact]), "bytes": max(found[fact])}
+        {"fact": str(fact), "times": len(found[fact]), "bytes": _some(found[fact])}
         for fact in Fact
         if fact in found
     ]
@@ -280,8 +281,8 @@ def _repeated(same: Sequence[Asked], first: Asked) -> list[Json]:
     counts = dict.fromkeys(
         (Fact.ASKED_AGAIN, Fact.RESUMED, Fact.FOLLOWED, Fact.WENT_ELSEWHERE), 0
     )
-    offsets: dict[int, None] = {}
-    reached: dict[str, None] = {}
+    offsets: list[int] = []
+    reached: list[str] = []
     before = first
     for one in same[begin + 1 :]:
         elsewhere = one.server not in servers
@@ -289,25 +290,31 @@ def _repeated(same: Sequence[Asked], first: Asked) -> list[Json]:
             counts[Fact.FOLLOWED] += 1
         elif one.start:
             counts[Fact.RESUMED] += 1
-            offsets[one.start] = None
+            offsets.append(one.start)
         elif not elsewhere and (one.method in methods or not before.good):
             # A GET after the HEAD that was answered is how clients ask once.
             counts[Fact.ASKED_AGAIN] += 1
         if elsewhere and not before.redirects:
             counts[Fact.WENT_ELSEWHERE] += 1
-            reached[one.server] = None
+            reached.append(one.server)
         servers.add(one.server)
         methods.add(one.method)
         before = one
     details: dict[Fact, Json] = {
-        Fact.RESUMED: {"offsets": list(offsets)[:THINGS]},
-        Fact.WENT_ELSEWHERE: {"servers": list(reached)[:THINGS]},
+        Fact.RESUMED: {"offsets": _some(offsets)},
+        Fact.WENT_ELSEWHERE: {"servers": _some(reached)},
     }
     return [
         {"fact": str(fact), "times": times, **details.get(fact, {})}
         for fact, times in counts.items()
         if times
     ]
+
+
+def _some(values: Sequence[Any]) -> list[Any]:
+    """Return each value once, of many the first ones and the last."""
+    found = list(dict.fromkeys(values))
+    return found if len(found) <= THINGS else [*found[: THINGS - 1], found[-1]]
 
 
 def _path_of(location: str) -> str:
@@ -333,7 +340,7 @@ def _sentence(made: Mapping[str, Any]) -> str:
     if not parts:
         parts = [f"no fault was set, {_count(made['requests'], 'request')} came"]
     if silent:
-        parts.append(f"{silent} more broken things")
+        parts.append(_count(silent, "more broken thing"))
     ended = made["ended"]
     if ended:
         which = "the pull" if len(ended) == 1 else f"the last of {len(ended)} pulls"
@@ -350,12 +357,14 @@ def _phrase(one: Mapping[str, Any]) -> str:
         return f"never asked for what was broken{at} ({thing}: {by})"
     asked = 1 + facts.get(Fact.ASKED_AGAIN, {"times": 0})["times"]
     said = [f"asked for {thing}{at} ({by}){f' {_times(asked)}' if asked > 1 else ''}"]
-    if "raw" not in one["by"]:
-        said += [
-            f"was answered {status}" if status else "got no answer"
-            for status in one["answers"]
-            if not 200 <= status <= 299
-        ]
+    bad = [status for status in one["answers"] if not 200 <= status <= 299]
+    # What raw bytes answer is not for the journal to say.
+    if any(bad):
+        said.append(
+            f"was answered {', '.join(str(status) for status in bad if status)}"
+        )
+    if 0 in bad and "raw" not in one["by"]:
+        said.append("got no answer")
     said += [_SAID[name](fact) for name, fact in facts.items() if name in _SAID]
     if Fact.GAVE_UP in facts:
         said.append("then gave up")
@@ -372,7 +381,13 @@ def _count(number: int, what: str) -> str:
 
 def _bytes(fact: Mapping[str, Any]) -> str:
     how_often = "" if fact["times"] == 1 else f" ({_times(fact['times'])})"
-    return f"{_count(fact['bytes'], 'byte')}{how_often}"
+    *more, last = fact["bytes"]
+    return f"{''.join(f'{one}, ' for one in more)}{_count(last, 'byte')}{how_often}"
+
+
+def _span(offsets: Sequence[int]) -> str:
+    first, last = offsets[0], offsets[-1]
+    return f"{first}" if first == last else f"{first} up to {last}"
 
 
 _SAID: Final[Mapping[str, Any]] = {
@@ -380,8 +395,7 @@ _SAID: Final[Mapping[str, Any]] = {
     Fact.STOPPED_LATE: lambda f: f"left after the break, after {_bytes(f)}",
     Fact.TOOK_ALL: lambda f: f"took all {_bytes(f)}",
     Fact.RESUMED: lambda f: (
-        f"resumed {_times(f['times'])} from byte "
-        + ", ".join(str(offset) for offset in f["offsets"])
+        f"resumed {_times(f['times'])} from byte {_span(f['offsets'])}"
     ),
     Fact.FOLLOWED: lambda f: f"followed a redirect {_times(f['times'])}",
     Fact.WENT_ELSEWHERE: lambda f: f"went to {', '.join(f['servers'])} for it",

@@ -5,6 +5,7 @@ import json
 import socket
 import struct
 import time
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_client_that_takes_all_and_gives_up(stage):
                 "by": ["flip"],
                 "answers": [200],
                 "facts": [
-                    {"fact": "took-all", "times": 1, "bytes": SIZE},
+                    {"fact": "took-all", "times": 1, "bytes": [SIZE]},
                     {"fact": "gave-up"},
                 ],
             }
@@ -125,7 +126,7 @@ def test_client_that_asks_again(stage):
         ask(stage.registry, stage.target)
     stage.registry.journal.wait_for(3, outcome="truncated")
     assert stage.facts == [
-        {"fact": "took-all", "times": 3, "bytes": 100},
+        {"fact": "took-all", "times": 3, "bytes": [100]},
         {"fact": "asked-again", "times": 2},
         {"fact": "gave-up"},
     ]
@@ -146,11 +147,28 @@ def test_client_that_resumes(stage):
     stage.ended = [PullResult(ok=True)]
     stage.registry.journal.wait_for(1, outcome="truncated")
     assert stage.facts == [
-        {"fact": "took-all", "times": 1, "bytes": 100},
+        {"fact": "took-all", "times": 1, "bytes": [100]},
         {"fact": "resumed", "times": 1, "offsets": [100]},
     ]
     assert (
         "took all 100 bytes, resumed once from byte 100; the pull succeeded"
+        in (stage.account["sentence"])
+    )
+
+
+def test_client_that_resumes_many_times(stage):
+    stage.fault(truncate=70, times=1)
+    stage.fault(truncate=100)
+    for offset in (*range(0, 800, 100), 850):
+        ask(stage.registry, stage.target, Range=f"bytes={offset}-")
+    stage.registry.journal.wait_for(9, outcome="truncated")
+    assert stage.facts == [
+        {"fact": "took-all", "times": 9, "bytes": [70, 100]},
+        {"fact": "resumed", "times": 8, "offsets": [100, 200, 300, 400, 850]},
+        {"fact": "gave-up"},
+    ]
+    assert (
+        "took all 70, 100 bytes (9 times), resumed 8 times from byte 100 up to 850"
         in (stage.account["sentence"])
     )
 
@@ -167,7 +185,7 @@ def test_client_that_leaves(stage, fault, fact):
     stage.registry.journal.wait_for(1, outcome="client-gone")
     first, last = stage.facts
     assert (first["fact"], first["times"]) == (fact, 1)
-    assert 0 <= first["bytes"] < stage.layer.size
+    assert 0 <= first["bytes"][0] < stage.layer.size
     assert last == {"fact": "gave-up"}
 
 
@@ -178,7 +196,7 @@ def test_client_that_leaves_a_stalled_body(stage):
     while stage.registry.journal[0].body_sent < 40:
         assert time.monotonic() < deadline
     assert stage.facts == [
-        {"fact": "took-all", "times": 1, "bytes": 40},
+        {"fact": "took-all", "times": 1, "bytes": [40]},
         {"fact": "gave-up"},
     ]
     stage.ended = [PullResult(ok=False, reason="deadline")]
@@ -217,6 +235,28 @@ def test_client_that_goes_on(stage):
     assert "went on to 2 other requests; the pull failed" in stage.account["sentence"]
 
 
+def test_client_that_asks_for_a_token_has_not_given_up(stage):
+    stage.fault(status=401)
+    ask(stage.registry, stage.target)
+    ask(stage.registry, "/token")
+    assert stage.facts == []
+    assert "(status), was answered 401; the pull failed" in stage.account["sentence"]
+
+
+def test_answers_are_told_once_each(stage):
+    for status in (500, 429, 500):
+        stage.fault(status=status, times=1)
+    stage.fault(cut=True, times=1)
+    for _ in range(4):
+        ask(stage.registry, stage.target)
+    told = "4 times, was answered 500, 429, got no answer, then gave up"
+    assert told in stage.account["sentence"]
+    stage.fault(raw=b"nonsense")
+    stage.registry.journal.clear()
+    ask(stage.registry, stage.target)
+    assert "(raw), then gave up" in stage.account["sentence"]
+
+
 def test_what_was_under_way_is_not_gone_on_to(stage):
     stage.fault(flip=3)
     path = f"/v2/a/blobs/{stage.other.digest}"
@@ -246,7 +286,7 @@ def test_retry_through_a_redirect_is_one(stage):
         rest = location.partition("://")[2].partition("/")[2]
         ask(stage.registry, f"/{rest}", port=stage.registry.cdn.port)
     assert stage.facts == [
-        {"fact": "took-all", "times": 2, "bytes": SIZE},
+        {"fact": "took-all", "times": 2, "bytes": [SIZE]},
         {"fact": "asked-again", "times": 1},
         {"fact": "followed", "times": 1},
         {"fact": "gave-up"},
@@ -325,6 +365,42 @@ def test_secrets_stay_out(naive_client, bench_of):
 )
 def test_where_a_body_breaks(actions, length, found):
     assert break_of(actions, length) == found
+
+
+@pytest.mark.parametrize(
+    ("journal", "began", "started", "later"),
+    [(1, 3, 0.0, True), (1, 1, 9.0, False), (2, 0, 3.0, True), (2, 9, 1.0, False)],
+)
+def test_order_is_told_by_ticks_or_else_by_the_clock(journal, began, started, later):
+    common: dict[str, Any] = {
+        "method": "GET",
+        "status": 200,
+        "sent": 1,
+        "outcome": "complete",
+    }
+    first = Asked(
+        **common,
+        server="registry",
+        path="/v2/a/manifests/v1",
+        traps=("flip",),
+        journal=1,
+        began=0,
+        ended=2,
+        started=0.0,
+        finished=2.0,
+    )
+    other = Asked(
+        **common,
+        server="registry 2",
+        path="/v2/b/tags/list",
+        journal=journal,
+        began=began,
+        started=started,
+    )
+    (broken,) = account_of([], [first, other], ["failure"])["broken"]
+    assert broken["thing"] == "manifests/v1"
+    last = {"fact": "went-on", "times": 1} if later else {"fact": "gave-up"}
+    assert broken["facts"][-1] == last
 
 
 def test_schema_has_the_whole_vocabulary():

@@ -81,16 +81,15 @@ def none_at_all(client):
 
 
 FACT = {"fact": "resumed", "times": 2, "offsets": [7]}
+BROKEN = {
+    "thing": "/x",
+    "server": "cdn",
+    "by": ["cut"],
+    "answers": [200],
+    "facts": [FACT, {"fact": "gave-up"}],
+}
 ACCOUNT = {
-    "broken": [
-        {
-            "thing": "/x",
-            "server": "cdn",
-            "by": ["cut"],
-            "answers": [200],
-            "facts": [FACT, {"fact": "gave-up"}],
-        }
-    ],
+    "broken": [BROKEN],
     "more": 0,
     "requests": 3,
     "ended": ["failure"],
@@ -145,7 +144,7 @@ def test_schema_knows_every_key_of_an_account():
     schema = json.loads(SCHEMA.read_text())["$defs"]
     assert schema["account"]["required"] == list(ACCOUNT)
     broken = schema["account"]["properties"]["broken"]["items"]
-    assert broken["required"] == list(ACCOUNT["broken"][0])
+    assert broken["required"] == list(BROKEN)
     assert FACT.keys() <= schema["fact"]["properties"].keys()
     report = to_json(a_run(traced))
     bad = next(one for one in report["clients"][0]["cases"] if one["trace"])
