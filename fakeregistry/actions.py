@@ -139,7 +139,8 @@ class Actions:
             byte of a response.
         stall: Send N bytes of the body (True: none, the head only), then nothing
             until the fault is released or the registry stops; the rest follows
-            a release.
+            a release. The journal's outcome is ``"stalled"`` from when the client
+            has read them.
         delay: Wait that many seconds before the head; a release ends it.
         drip: ``(n, seconds)``: send n bytes at a time and wait in between.
         content_range: Set Content-Range.

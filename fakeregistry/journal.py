@@ -104,7 +104,9 @@ class Exchange:
         version: Protocol version of the response.
         started: Monotonic seconds; ``answered``, when the response began, and
             ``finished`` are None until then.
-        outcome: None while it lasts, ``"held"`` while a gate holds it.
+        outcome: None while it lasts, ``"held"`` while a gate holds it, ``"stalled"``
+            once a fault holds the rest of the body back and the client has read
+            what came before.
         met: The faults that it met.
         ignore_range: A fault wants the Range header overlooked.
     """
@@ -199,6 +201,12 @@ class Exchange:
         """
         if self._journal is not None and self._ended is None:
             self._ended = self._journal.tick()
+
+    def stalls(self) -> None:
+        """Record that nothing more is sent until a fault is released."""
+        self.outcome = "stalled"
+        if self._journal is not None:
+            self._journal.changed()
 
     def finish(self, outcome: Outcome) -> None:
         """Record how it ended; the first call counts."""

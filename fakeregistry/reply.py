@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Final, Literal
 from werkzeug.datastructures import Headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from threading import Event
 
 Buffer = bytes | memoryview
 Framing = Literal["none", "length", "chunked", "close"]
-Outcome = Literal["complete", "truncated", "reset", "client-gone", "held"]
+Outcome = Literal["complete", "truncated", "reset", "client-gone", "held", "stalled"]
 
 _REASONS: Final = {int(status): status.phrase for status in HTTPStatus}
 
@@ -63,6 +63,7 @@ class Reply:
             ``released`` is set.
         released: Ends delays and stalls; set by a fault, or when the registry
             stops.
+        on_stall: Called when a stall begins, unless it is released already.
         version: Protocol version of the status line.
         interim: Status codes of 1xx responses that go first.
         lower_case: Send header names in lower case.
@@ -87,6 +88,7 @@ class Reply:
     delay: float = 0.0
     stall_after: int | None = None
     released: Event | None = None
+    on_stall: Callable[[], object] = lambda: None
     version: str = "HTTP/1.1"
     interim: tuple[int, ...] = ()
     lower_case: bool = False
@@ -246,7 +248,8 @@ class Reply:
             self._wait_for_release()
 
     def _wait_for_release(self) -> None:
-        if self.released is not None:
+        if self.released is not None and not self.released.is_set():
+            self.on_stall()
             self.released.wait()
 
     def _chunk(self, data: Buffer) -> bytes:

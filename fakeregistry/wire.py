@@ -15,6 +15,7 @@ import struct
 import termios
 import time
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ _LONG: Final = 8 * 1024 * 1024
 _SHORT_BUFFER: Final = 128 * 1024
 _LINGER_SECONDS: Final = 1.0
 _LINGER_BYTES: Final = 64 * 1024 * 1024
+# How long a client may take to read what came before a stall.
+_READ_SECONDS: Final = 5.0
+_SOCKETS: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _RST: Final = struct.pack("ii", 1, 0)
 
 
@@ -79,6 +83,7 @@ class _Sender:
         reply, head_only = self._reply, self._head_only
         self._ends_at = _end_seen_by_client(reply)
         reply.wait_delay()
+        reply.on_stall = self._stalls
         head = reply.head(head_only=head_only)
         headers = reply.wire_headers(head_only=head_only)
         self._exchange.replied(reply.status, headers, reply.version)
@@ -147,6 +152,11 @@ class _Sender:
             self.sent += max(0, min(done - overhead, payload))
         self._exchange.body_sent = max(self.sent, self._exchange.body_sent)
 
+    def _stalls(self) -> None:
+        assert self._reply.released is not None  # noqa: S101 - or nothing would stall
+        _wait_until_read(self._sock, self._reply.released)
+        self._exchange.stalls()
+
     def _finish(self, sent: int) -> None:
         self._exchange.body_sent = sent
         self._exchange.finish(self._reply.outcome(sent, head_only=self._head_only))
@@ -185,6 +195,28 @@ def _unsent(sock: socket.socket) -> int:
     raw = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
     unsent: int = struct.unpack("i", raw)[0]
     return unsent
+
+
+def _wait_until_read(sock: socket.socket, stopped: Event) -> None:
+    """Wait until a client on this machine has read all that was sent."""
+    deadline = time.monotonic() + _READ_SECONDS
+    while _unsent(sock) or _unread(sock):
+        if time.monotonic() > deadline or stopped.wait(0.001):
+            break
+
+
+def _unread(sock: socket.socket) -> int:
+    """Return the number of bytes that wait for the peer to read them (proc(5)).
+
+    0 where that cannot be told: the peer is elsewhere, or this is no Linux.
+    """
+    peer, own = (f":{end[1]:04X} " for end in (sock.getpeername(), sock.getsockname()))
+    for table in _SOCKETS:
+        with contextlib.suppress(FileNotFoundError):
+            for line in table.read_text(encoding="ascii").splitlines():
+                if 0 < line.find(peer) < line.find(own):
+                    return int(line.split()[4].partition(":")[2], 16)
+    return 0
 
 
 def hang_up(sock: socket.socket) -> None:

@@ -13,14 +13,17 @@ from fakeregistry.auth import basic_credentials
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from conformance.bench import Bench, Pull
-    from fakeregistry import Exchange, Fault, Registry
+    from conformance.bench import Bench, Pull, RunningPull
+    from fakeregistry import Exchange, Fault, Image, Registry
     from fakeregistry.redirect import Redirect
 
 # Loose on purpose: a client may retry as it likes, as long as it comes to an end.
 # containerd sends 6 requests at most, and follows 10 redirects.
 PATIENCE: Final = 20
 LOGIN: Final = ("reader", "open-sesame")
+# Half of it is more than any client keeps in its buffers: one that has read so much of
+# a layer has begun to store it.
+LONG: Final = 1024 * 1024
 # Not a JWT: who looks into it finds nothing.
 TICKET: Final = "opaque/ticket+1=="
 SCOPE: Final = "repository:library/test:pull"
@@ -74,6 +77,21 @@ def must_pull_with_ticket(bench: Bench, challenge: str | Sequence[str]) -> None:
     handed = hand_out(bench.registry, token=TICKET)
     bench.must_pull(image)
     assert handed.fired, "the client never asked for the ticket"
+
+
+def start_half_a_pull(bench: Bench, image: Image) -> tuple[RunningPull, Fault]:
+    """Start to pull an image, and wait until the client has half of its first layer.
+
+    It waits for the rest then, until the fault is released. Only the first request
+    for the layer is met. The layer's size should be ``LONG``.
+    """
+    layer = image.layers[0]
+    stall = bench.registry.fault(
+        method="GET", digest=layer.digest, times=1, stall=layer.size // 2
+    )
+    running = bench.start_pull(image)
+    bench.registry.journal.wait_for(digest=layer.digest, outcome="stalled")
+    return running, stall
 
 
 def form(exchange: Exchange) -> dict[str, str]:

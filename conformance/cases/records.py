@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from conformance.case import Feature, Level, case
+from conformance.cases._wire import LONG, start_half_a_pull
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,10 +100,8 @@ def test_no_record_of_a_pull_that_failed(bench: Bench) -> None:
 )
 def test_no_record_of_a_pull_that_was_cancelled(bench: Bench) -> None:
     """Who ends a pull in the midst of a layer finds no image afterwards."""
-    image = bench.publish(layers=2)
-    stall = bench.registry.fault(method="GET", digest=image.layers[0].digest, stall=9)
-    running = bench.start_pull(image)
-    bench.registry.journal.wait_for(1, method="GET", digest=image.layers[0].digest)
+    image = bench.publish(layers=2, layer_size=LONG)
+    running, stall = start_half_a_pull(bench, image)
     ended = running.cancel()
     stall.release()
     assert not ended.ok, "the pull was cancelled, and reports success"

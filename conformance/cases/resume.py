@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from conformance.case import Feature, Level, NotTestable, case
 from conformance.cases._wire import (
+    LONG,
     asked_anew,
     assert_bounded,
     assert_none,
     assert_ok,
     met,
+    start_half_a_pull,
 )
 
 if TYPE_CHECKING:
@@ -267,10 +269,8 @@ def test_broken_download_does_not_spoil_the_next_pull(bench: Bench) -> None:
 )
 def test_pull_after_a_cancelled_one_is_whole(bench: Bench) -> None:
     """A pull that its user ended leaves nothing that breaks the next one."""
-    image, layer = _publish(bench)
-    stall = bench.registry.fault(method="GET", digest=layer.digest, times=1, stall=CUT)
-    running = bench.start_pull(image)
-    bench.registry.journal.wait_for(1, method="GET", digest=layer.digest)
+    image = bench.publish(layer_size=LONG)
+    running, stall = start_half_a_pull(bench, image)
     running.cancel()
     stall.release()
     bench.must_pull(image)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from conformance.case import Feature, Level, case
 from conformance.cases._content import assert_nothing_false
-from conformance.cases._wire import assert_none, met
+from conformance.cases._wire import LONG, assert_none, met, start_half_a_pull
 from fakeregistry.tls import authority
 
 if TYPE_CHECKING:
@@ -316,13 +316,9 @@ def test_pull_that_stands_still_can_be_ended(bench: Bench) -> None:
     The client ends at once and keeps nothing false. How long it would wait by itself
     is its own affair, and too long for a case.
     """
-    image = bench.publish()
+    image = bench.publish(layer_size=LONG)
     (layer,) = image.layers
-    stalled = bench.registry.fault(
-        method="GET", digest=layer.digest, stall=layer.size // 2
-    )
-    running = bench.start_pull(image)
-    bench.registry.journal.wait_for(method="GET", digest=layer.digest)
+    running, stalled = start_half_a_pull(bench, image)
     pull = running.cancel()
     stalled.release()
     assert not pull.ok, "the client reported success"

@@ -174,17 +174,41 @@ def receive(sock, size):
     return data
 
 
+def receive_head(sock):
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += sock.recv(1)
+    return head
+
+
 def test_stall_ends_when_it_is_released(registry):
     """What comes before the stall is not kept back."""
     fault = registry.fault(path="/blobs/*", stall=10)
     with connect(registry) as sock:
         ask(sock, "Connection: close")
-        got = b""
-        while len(got.partition(b"\r\n\r\n")[2]) < 10:
-            got += sock.recv(1)
-        assert registry.journal[0].outcome is None
+        receive_head(sock)
+        got = receive(sock, 10)
+        (waiting,) = registry.journal.wait_for(outcome="stalled")
+        assert (waiting.body_sent, waiting.finished) == (10, None)
         fault.release()
-        assert got.partition(b"\r\n\r\n")[2] + read_all(sock) == DATA
+        assert got + read_all(sock) == DATA
+
+
+def test_stall_begins_when_the_client_has_read_what_came_before(registry):
+    """A client that still has something to read does not wait yet."""
+    fault = registry.fault(path="/blobs/*", stall=1000)
+    with connect(registry) as sock:
+        ask(sock, "Connection: close")
+        receive_head(sock)
+        while len(sock.recv(1 << 20, socket.MSG_PEEK)) < 1000:
+            pass
+        with pytest.raises(AssertionError):
+            registry.journal.wait_for(outcome="stalled", timeout=0.05)
+        receive(sock, 1000)
+        registry.journal.wait_for(outcome="stalled")
+        fault.release()
+        assert read_all(sock) == DATA[1000:]
+    assert registry.journal[0].outcome == "complete"
 
 
 @pytest.mark.parametrize("action", [{"stall": 0}, {"stall": 10}, {"delay": 600.0}])
