@@ -158,6 +158,8 @@ class _Sender:
         self._exchange.stalls()
 
     def _finish(self, sent: int) -> None:
+        if self._reply.hang_up:
+            _keep_back_the_end(self._sock)
         self._exchange.body_sent = sent
         self._exchange.finish(self._reply.outcome(sent, head_only=self._head_only))
 
@@ -195,6 +197,16 @@ def _unsent(sock: socket.socket) -> int:
     raw = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
     unsent: int = struct.unpack("i", raw)[0]
     return unsent
+
+
+def _keep_back_the_end(sock: socket.socket) -> None:
+    """Let the last bytes go out together with FIN (tcp(7)).
+
+    A client that has its reply finds the connection closed then, however busy the
+    machine is; otherwise its next request may overtake the FIN.
+    """
+    if hasattr(socket, "TCP_CORK"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
 
 
 def _wait_until_read(sock: socket.socket, stopped: Event) -> None:

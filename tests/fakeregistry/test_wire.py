@@ -194,6 +194,21 @@ def test_stall_ends_when_it_is_released(registry):
         assert got + read_all(sock) == DATA
 
 
+@pytest.mark.parametrize(
+    ("actions", "size"), [({}, len(DATA)), ({"chunked": True}, len(DATA) + 12)]
+)
+def test_end_of_a_hang_up_comes_with_the_last_bytes(registry, actions, size):
+    """A client that has its reply cannot send the next request before the FIN."""
+    registry.fault(path="/blobs/*", hang_up=True, **actions)
+    for _ in range(20):
+        with connect(registry) as sock:
+            ask(sock)
+            receive_head(sock)
+            receive(sock, size)
+            sock.settimeout(0)
+            assert sock.recv(1) == b""
+
+
 def test_stall_begins_when_the_client_has_read_what_came_before(registry):
     """A client that still has something to read does not wait yet."""
     fault = registry.fault(path="/blobs/*", stall=1000)
