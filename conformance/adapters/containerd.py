@@ -90,8 +90,10 @@ class ContainerdAdapter:
 
     def capabilities(self) -> Json:
         """Return name, version and features; the daemon need not run for it."""
-        version = self._version()
-        return {"name": self.name, "version": version, "features": list(self.features)}
+        # Images in schema1 are no images for containerd 2.
+        gone = {"schema1"} if self._is_new() else set()
+        features = [feature for feature in self.features if feature not in gone]
+        return {"name": self.name, "version": self._version(), "features": features}
 
     @functools.cache  # noqa: B019 - an adapter lives as long as its run
     def _version(self) -> str:

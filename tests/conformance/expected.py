@@ -7,6 +7,7 @@ broken, or did not pass the twin). All else passes.
 
     python tests/conformance/expected.py skopeo podman     # measure anew
     python tests/conformance/expected.py --all
+    python tests/conformance/expected.py containerd@2.4.2  # beside another version
 
 This writes expected/NAME.json, and prints a line for each failure that is not
 listed yet: it goes into the .xfails file once somebody has found out the reason.
@@ -26,14 +27,19 @@ BY_FEATURES = ("the adapter does not offer: ", "containerd's choice, ")
 RED = ("fail", "warn", "error", "unexpected-pass")
 
 
+def client_of(name):
+    """Return the client's own name: what is before the version, if there is one."""
+    return name.partition("@")[0]
+
+
 def measured(name):
     """Run the suite with a client and return what is said of it."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         ended = subprocess.run(
             [
-                *(sys.executable, "-m", "conformance", "run", "--client", name),
-                *("-n", "2", "--json", str(report)),
+                *(sys.executable, "-m", "conformance", "run"),
+                *("--client", client_of(name), "-n", "2", "--json", str(report)),
             ],
             capture_output=True,
             text=True,
@@ -95,7 +101,7 @@ def update(name):
     for case in client["cases"]:
         if case["verdict"] in RED:
             seen = " ".join(case["reason"].split()).replace("|", "/")
-            evidence = f"measured: {name} {client['version']}, {today}"
+            evidence = f"measured: {client['name']} {client['version']}, {today}"
             line = f"{case['id']} | {case['verdict']}: {seen[:200]} | {evidence}"
             sys.stdout.write(f"{line}\n")
 

@@ -20,7 +20,7 @@ OF_EACH_KIND = ("containerd", "podman", "python-dxf", "skopeo")
 
 
 def client(name):
-    return load_clients([name])[0]
+    return load_clients([expected.client_of(name)])[0]
 
 
 def reason_not_to_run(name):
@@ -84,4 +84,4 @@ def test_differences_are_named():
 
 @pytest.mark.parametrize("name", expected.names())
 def test_expectations_are_of_bundled_clients(name):
-    assert client(name).name == name
+    assert client(name).name == expected.client_of(name)
