@@ -16,6 +16,7 @@ listed yet: it goes into the .xfails file once somebody has found out the reason
 import argparse
 import datetime
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,8 @@ def measured(name):
                 *(sys.executable, "-m", "conformance", "run"),
                 *("--client", client_of(name), "-n", "2", "--json", str(report)),
             ],
+            # What a worker of xdist has in its environment is not meant for the run.
+            env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
             capture_output=True,
             text=True,
             check=False,

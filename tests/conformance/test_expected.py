@@ -14,13 +14,15 @@ assert spec.loader is not None
 expected = module_from_spec(spec)
 spec.loader.exec_module(expected)
 
-#: One for each way to drive a client and to read what it keeps; the others take the
-#: better part of an hour.
-OF_EACH_KIND = ("containerd", "podman", "python-dxf", "skopeo")
-
 
 def client(name):
     return load_clients([expected.client_of(name)])[0]
+
+
+def marks(name):
+    """Leave what neither Debian nor PyPI has to the extensive tests."""
+    packaged = client(name).info.install.startswith(("apt-get ", "pip "))
+    return () if packaged and "@" not in name else pytest.mark.extensive
 
 
 def reason_not_to_run(name):
@@ -37,11 +39,7 @@ def reason_not_to_run(name):
 @pytest.mark.clients
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in OF_EACH_KIND else pytest.mark.extensive)
-        for name in expected.names()
-    ],
+    "name", [pytest.param(name, marks=marks(name)) for name in expected.names()]
 )
 def test_client_is_judged_as_expected(name):
     """Every failure is in the client's .xfails, with a reason, and is one still."""
