@@ -220,9 +220,13 @@ def _wait_until_read(sock: socket.socket, stopped: Event) -> None:
 def _unread(sock: socket.socket) -> int:
     """Return the number of bytes that wait for the peer to read them (proc(5)).
 
-    0 where that cannot be told: the peer is elsewhere, or this is no Linux.
+    0 where that cannot be told: the peer is elsewhere or gone, or this is no Linux.
     """
-    peer, own = (f":{end[1]:04X} " for end in (sock.getpeername(), sock.getsockname()))
+    try:
+        ends = sock.getpeername(), sock.getsockname()
+    except OSError:
+        return 0
+    peer, own = (f":{end[1]:04X} " for end in ends)
     for table in _SOCKETS:
         with contextlib.suppress(FileNotFoundError):
             for line in table.read_text(encoding="ascii").splitlines():
