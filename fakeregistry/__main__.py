@@ -81,6 +81,8 @@ def _serve(options: argparse.Namespace) -> int:
         for path in options.load:
             lines.extend(registry.ref(image) for image in registry.load(path))
         lines.extend(registry.ref(registry.publish(ref)) for ref in options.publish)
+        if registry.replay is not None:
+            lines.extend(registry.replay.references(registry.host))
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         sys.stdout.flush()
         wait()
@@ -88,6 +90,14 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _make(options: argparse.Namespace) -> Registry:
+    if options.har is not None:
+        for name in ("scenario", "publish", "load"):
+            if getattr(options, name):
+                raise _Misuse(
+                    f"--{name} contradicts --har: all answers are in the file"
+                )
+    if options.record_bodies and options.admin_port is None:
+        raise _Misuse("--record-bodies is of no use without --admin-port")
     given: dict[str, Any] = {
         "host": options.host,
         "port": options.port,
@@ -95,6 +105,8 @@ def _make(options: argparse.Namespace) -> Registry:
         "auth": parse_auth(options.auth),
         "profile": options.profile,
         "storage": options.storage,
+        "record_bodies": options.record_bodies or None,
+        "har": options.har,
     }
     arguments = {name: value for name, value in given.items() if value is not None}
     if options.scenario is not None:
@@ -216,6 +228,16 @@ def _add_content_options(serve: argparse.ArgumentParser) -> None:
     )
     serve.add_argument(
         "--storage", metavar="DIR", help="keep the content there, not in memory"
+    )
+    serve.add_argument(
+        "--har",
+        metavar="FILE",
+        help="answer as this HAR file says, which was recorded with --record-bodies",
+    )
+    serve.add_argument(
+        "--record-bodies",
+        action="store_true",
+        help="keep the bodies of responses for the admin API's /journal.har",
     )
 
 

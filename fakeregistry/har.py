@@ -3,9 +3,28 @@
     registry.journal.save_har("pull.har")
 
 HAR 1.2 (http://www.softwareishard.com/blog/har-12-spec/). Secrets are left out
-unless ``redact=False``. Bodies of responses are not recorded: ``content`` has
-their size alone. What the format has no place for stands in fields of our own,
-which begin with an underscore: ``_server``, ``_outcome``, ``_faults``.
+unless ``redact=False``. Bodies of responses are there only of a registry that
+records them, ``Registry(record_bodies=True)`` or ``fakeregistry serve
+--record-bodies``; without it ``content`` has their size alone. With them the file can
+be played back, without the registry (:mod:`fakeregistry.replay`):
+
+    fakeregistry serve --har pull.har
+
+What the format has no place for stands in fields of our own, which begin with an
+underscore: ``_server``, ``_outcome``, ``_faults``, and of a recorded response
+
+- ``_framing``: where its body ends, "none", "length", "chunked", "close"; null: what
+  was sent is raw bytes, or nothing;
+- ``_closes``: the connection ended with it;
+- ``_chunks``, ``_chunkExtension``: bytes of each chunk, and the text after its size;
+- ``_interim``: status codes of 1xx responses before it;
+- ``_missing`` in ``content``: bytes that are not there; of each response the first
+  64 MiB are.
+
+``content.text`` is what was handed to the system after all faults, in base64 unless it
+is UTF-8. Chunks are joined, but a Content-Encoding is not undone: digests hold. Secrets
+in JSON that is neither manifest nor blob, such as tokens, are written over with as many
+characters, so that lengths hold; where that is encoded, all of it is.
 """
 
 from __future__ import annotations
@@ -19,18 +38,21 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from fakeregistry.redaction import (
+    mask_json,
     redact_header,
     redact_json,
     redact_query,
     redact_url,
 )
+from fakeregistry.routes import parse_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fakeregistry.bodies import Recorded
     from fakeregistry.journal import Exchange, HeaderList, Journal
 
-__all__ = ["started_at", "to_har"]
+__all__ = ["merged_har", "started_at", "to_har"]
 
 Document = dict[str, Any]
 
@@ -40,15 +62,42 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 def to_har(journal: Journal, *, redact: bool = True) -> Document:
     """Return what a journal holds as a HAR document."""
+    return merged_har({"registry": journal}, redact=redact)
+
+
+def merged_har(journals: Mapping[str, Journal], *, redact: bool = True) -> Document:
+    """Return what several journals hold as one document, in order of arrival.
+
+    Args:
+        journals: By the name of their registry, such as "registry 2"; its CDN is
+            called by the same name with "cdn" in place of "registry".
+        redact: Leave secrets out.
+    """
+    found = [
+        (exchange, name, journal)
+        for name, journal in journals.items()
+        for exchange in journal
+    ]
+    found.sort(key=lambda item: item[0].started)
     return {
         "log": {
             "version": "1.2",
             "creator": {"name": "fakeregistry", "version": _version()},
+            "_servers": {
+                _server(name, server): url
+                for name, journal in journals.items()
+                for server, url in journal.urls.items()
+            },
             "entries": [
-                _entry(exchange, journal.schemes, redact=redact) for exchange in journal
+                _entry(exchange, name, journal, redact=redact)
+                for exchange, name, journal in found
             ],
         }
     }
+
+
+def _server(name: str, server: str) -> str:
+    return name if server == "registry" else name.replace("registry", server)
 
 
 def started_at(exchange: Exchange) -> str:
@@ -65,17 +114,21 @@ def _version() -> str:
         return "0"
 
 
-def _entry(exchange: Exchange, schemes: Mapping[str, str], *, redact: bool) -> Document:
+def _entry(
+    exchange: Exchange, name: str, journal: Journal, *, redact: bool
+) -> Document:
+    scheme = journal.schemes[exchange.server]
+    recorded = journal.recorded.get(exchange.index)
     timings = _timings(exchange)
     return {
         "startedDateTime": started_at(exchange),
         "time": sum(value for value in timings.values() if value > 0),
-        "request": _request(exchange, schemes[exchange.server], redact=redact),
-        "response": _response(exchange, redact=redact),
+        "request": _request(exchange, scheme, redact=redact),
+        "response": _response(exchange, recorded, redact=redact),
         "cache": {},
         "timings": timings,
         "connection": str(exchange.connection),
-        "_server": exchange.server,
+        "_server": _server(name, exchange.server),
         "_outcome": exchange.outcome,
         "_faults": list(exchange.faults),
     }
@@ -125,7 +178,9 @@ def _request(exchange: Exchange, scheme: str, *, redact: bool) -> Document:
     return document
 
 
-def _response(exchange: Exchange, *, redact: bool) -> Document:
+def _response(
+    exchange: Exchange, recorded: Recorded | None, *, redact: bool
+) -> Document:
     headers = exchange.response_headers
     location = headers.get("Location")
     phrase = _PHRASES.get(exchange.status, "")
@@ -136,15 +191,49 @@ def _response(exchange: Exchange, *, redact: bool) -> Document:
         "httpVersion": exchange.version,
         "cookies": _cookies(headers.get_all("Set-Cookie"), redact=redact),
         "headers": _headers(headers, redact=redact),
-        "content": {
-            "size": exchange.body_sent,
-            "mimeType": headers.get("Content-Type", "x-unknown"),
-            "comment": "not recorded",
-        },
+        "content": _content(exchange, recorded, redact=redact),
         "redirectURL": redact_url(location) if redact else location,
         "headersSize": _head_size(first_line, headers) if exchange.status else -1,
         "bodySize": exchange.body_sent,
+        **({} if recorded is None else _wire(recorded)),
     }
+
+
+def _content(
+    exchange: Exchange, recorded: Recorded | None, *, redact: bool
+) -> Document:
+    media_type = exchange.response_headers.get("Content-Type", "x-unknown")
+    made: Document = {"size": exchange.body_sent, "mimeType": media_type}
+    if recorded is None:
+        return {**made, "comment": "not recorded"}
+    body = recorded.body()
+    if redact and not _is_content(exchange):
+        encoded = exchange.response_headers.get("Content-Encoding", "identity")
+        body = mask_json(body) if encoded == "identity" else b"*" * len(body)
+    if recorded.cut:
+        made["_missing"] = recorded.cut
+        made["comment"] = f"the first {len(body)} bytes; {recorded.cut} are missing"
+    text = _text(body)
+    if text is not None:
+        return {**made, "text": text}
+    return {**made, "text": base64.b64encode(body).decode(), "encoding": "base64"}
+
+
+def _is_content(exchange: Exchange) -> bool:
+    """Say whether a digest is to hold of the body."""
+    route = parse_path(exchange.path)
+    served = route is not None and route.endpoint in {"manifests", "blobs"}
+    return served and exchange.status in {200, 206}
+
+
+def _wire(recorded: Recorded) -> Document:
+    made: Document = {"_framing": recorded.framing, "_closes": recorded.closes}
+    if recorded.framing == "chunked":
+        made["_chunks"] = [len(chunk) for chunk in recorded.chunks()]
+        made["_chunkExtension"] = recorded.extension
+    if recorded.interim:
+        made["_interim"] = list(recorded.interim)
+    return made
 
 
 def _headers(headers: HeaderList, *, redact: bool) -> list[Document]:

@@ -27,6 +27,7 @@ from fakeregistry.rules import CRITERIA, Criteria, take_criteria
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from fakeregistry.bodies import Recorded
     from fakeregistry.faults import Fault
     from fakeregistry.reply import Outcome
 
@@ -249,6 +250,9 @@ class Journal:
 
     Attributes:
         schemes: "http" or "https", by server.
+        urls: Scheme, host and port, by server, of those that run.
+        recorded: Responses as they went out, by index, of a registry that records
+            them (:mod:`fakeregistry.bodies`).
     """
 
     def __init__(self, *, tls: bool = False, cdn_tls: bool = False) -> None:
@@ -256,6 +260,8 @@ class Journal:
             "registry": "https" if tls else "http",
             "cdn": "https" if cdn_tls else "http",
         }
+        self.urls: dict[str, str] = {}
+        self.recorded: dict[int, Recorded] = {}
         self._exchanges: list[Exchange] = []
         self._indexes = itertools.count()
         self._ticks = itertools.count(1)
@@ -376,6 +382,15 @@ class Journal:
         with self._changed:
             return tuple(self._exchanges)
 
+    def response_body(self, exchange: Exchange) -> bytes | None:
+        """Return the body that was sent, as far as it came; None: not recorded.
+
+        Needs ``Registry(record_bodies=True)``. The framing of chunks is taken off;
+        a Content-Encoding stays.
+        """
+        recorded = self.recorded.get(exchange.index)
+        return None if recorded is None else recorded.body()
+
     def to_har(self, *, redact: bool = True) -> dict[str, Any]:
         """Return all exchanges as an HTTP Archive (:mod:`fakeregistry.har`).
 
@@ -395,6 +410,7 @@ class Journal:
         """Forget all exchanges; indexes go on from where they were."""
         with self._changed:
             self._exchanges.clear()
+            self.recorded.clear()
 
     def close(self) -> None:
         """End every wait; what was recorded stays."""

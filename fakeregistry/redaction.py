@@ -11,7 +11,14 @@ import re
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-__all__ = ["REDACTED", "redact_header", "redact_json", "redact_query", "redact_url"]
+__all__ = [
+    "REDACTED",
+    "mask_json",
+    "redact_header",
+    "redact_json",
+    "redact_query",
+    "redact_url",
+]
 
 REDACTED: Final = "[redacted]"
 _SECRET_HEADERS: Final = frozenset(
@@ -39,6 +46,9 @@ _SECRET_WORDS: Final = (
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9-]*) +\S")
 _USER: Final = re.compile(r"(?<=://)[^/?#@]*@")
 _QUERY: Final = re.compile(r"\?([^#>]*)")
+_STRING: Final = r'((?:[^"\\]|\\.)*)'
+# The text may end anywhere: also in the middle of a secret.
+_MEMBER: Final = re.compile(rf'("{_STRING}"\s*:\s*"){_STRING}', re.DOTALL)
 
 
 def is_secret(name: str) -> bool:
@@ -81,6 +91,28 @@ def redact_json(text: str) -> str | None:
         return None
     cleaned = _clean(document)
     return text if cleaned == document else json.dumps(cleaned)
+
+
+def mask_json(data: bytes) -> bytes:
+    """Return JSON, or its beginning, with secrets written over.
+
+    Every other byte stays where it is, so that lengths that were announced hold.
+    """
+
+    def mask(match: re.Match[str]) -> str:
+        if not is_secret(_unescaped(match[2])):
+            return match[0]
+        length = len(match[3])
+        return match[1] + REDACTED.ljust(length, "*")[:length]
+
+    return _MEMBER.sub(mask, data.decode("latin-1")).encode("latin-1")
+
+
+def _unescaped(name: str) -> str:
+    try:
+        return str(json.loads(f'"{name}"'))
+    except ValueError:
+        return name
 
 
 def _clean(value: Any) -> Any:  # noqa: ANN401 - any JSON value

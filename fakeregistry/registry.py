@@ -13,15 +13,19 @@ file is left behind, whatever clients, gates and faults were doing.
 from __future__ import annotations
 
 import importlib
-import socket
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, Unpack
-from urllib.parse import urlsplit
 
 from fakeregistry.api import RegistryRoutes
 from fakeregistry.app import App, Handler
+from fakeregistry.arguments import (
+    authority,
+    check_alone,
+    check_arguments,
+    tls_context,
+)
 from fakeregistry.auth import Access, BasicAccess, BasicAuth, TokenAuth
 from fakeregistry.cdn import Cdn, CdnRoutes, Signer, host_port
 from fakeregistry.faults import Fault, FaultOptions, FaultScript
@@ -35,19 +39,19 @@ from fakeregistry.profiles import find_profile
 from fakeregistry.redirect import Redirect, Redirects, Target, location_of
 from fakeregistry.referrers import update_tags
 from fakeregistry.rules import Options, take_criteria
-from fakeregistry.server import HttpServer
+from fakeregistry.server import HttpServer, Send
 from fakeregistry.store import Data, Store
 from fakeregistry.uploads import Uploads
+from fakeregistry.wire import send_reply
 
 if TYPE_CHECKING:
-    import ssl
     from types import TracebackType
 
     from fakeregistry.admin import Admin
     from fakeregistry.content import Descriptor, Image
     from fakeregistry.journal import Exchange
+    from fakeregistry.replay import Replay
     from fakeregistry.reply import Reply
-    from fakeregistry.tls import Authority
     from fakeregistry.token import TokenAccess
 
 __all__ = ["Registry"]
@@ -72,10 +76,13 @@ class Registry(Filling):
         storage: Folder that keeps the content, an OCI image layout a repository
             (:mod:`fakeregistry.layout`); None: memory.
         features: What is switched off, and limits.
+        record_bodies: Keep the bodies of responses (:mod:`fakeregistry.bodies`).
+        har: File that has all answers (:mod:`fakeregistry.replay`); None: content.
 
     Attributes:
         journal: Every request to the registry and its CDN.
         store: What it holds.
+        replay: The answers of ``har``, None without it.
 
     Raises:
         ValueError: The arguments contradict each other.
@@ -96,8 +103,11 @@ class Registry(Filling):
         profile: str | None = None,
         storage: str | Path | None = None,
         features: Features | None = None,
+        record_bodies: bool = False,
+        har: str | Path | None = None,
     ) -> None:
-        _check_arguments(auth, host, port, tls=tls, client_ca=client_ca)
+        check_arguments(auth, host, port, tls=tls, client_ca=client_ca)
+        check_alone(har, {"auth": auth, "profile": profile, "storage": storage})
         self._profile = find_profile(profile)
         auth = self._profile.access(auth)
         self.store = Store(None if storage is None else Layouts(Path(storage)))
@@ -113,6 +123,8 @@ class Registry(Filling):
         self._cdn_tls = tls if cdn_tls is None else cdn_tls
         self.journal = Journal(tls=tls, cdn_tls=self._cdn_tls)
         self._cdn_host = cdn_host or host
+        self._send = _sender(self.journal) if record_bodies else send_reply
+        self.replay: Replay | None = None if har is None else _replay(har)
         self._faults = FaultScript()
         self._gates = GateKeeper()
         self._redirects = Redirects()
@@ -155,8 +167,10 @@ class Registry(Filling):
                 self._profile.on_wire(self._app),
                 host=self._host,
                 port=self._wanted_port,
-                context=_context(tls=self._tls, client_ca=self._client_ca),
+                context=tls_context(tls=self._tls, client_ca=self._client_ca),
+                send=self._send,
             )
+        self.journal.urls["registry"] = self.url
         if self._profile.sends_away:
             self._cdn = self.cdn
         self._server.start()
@@ -194,6 +208,8 @@ class Registry(Filling):
             servers = [server for server in (self._server, cdn) if server is not None]
         self._gates.close()
         self._faults.close()
+        if self.replay is not None:
+            self.replay.close()
         for server in servers:
             server.stop()
         self._uploads.expire()
@@ -239,14 +255,14 @@ class Registry(Filling):
     @property
     def ca_file(self) -> Path | None:
         """PEM file of the authority that clients are to trust; None without TLS."""
-        return _authority().ca_file if self._tls or self._cdn_tls else None
+        return authority().ca_file if self._tls or self._cdn_tls else None
 
     @property
     def client_certificate(self) -> tuple[Path, Path] | None:
         """PEM files of a client's certificate and key; None without client_ca."""
         if not self._client_ca:
             return None
-        files = _authority()
+        files = authority()
         return files.client_cert, files.client_key
 
     def ref(self, image: Image, *, digest: bool = False) -> str:
@@ -408,14 +424,19 @@ class Registry(Filling):
         server = HttpServer(
             self._pipeline(routes, "cdn"),
             host=self._host,
-            context=_context(tls=self._cdn_tls, client_ca=False),
+            context=tls_context(tls=self._cdn_tls, client_ca=False),
+            send=self._send,
         )
         server.start()
-        return Cdn(server, signer, self._cdn_host, tls=self._cdn_tls)
+        cdn = Cdn(server, signer, self._cdn_host, tls=self._cdn_tls)
+        self.journal.urls["cdn"] = cdn.url
+        return cdn
 
     # -- inside ------------------------------------------------------------------
 
     def _make_app(self, auth: BasicAuth | TokenAuth | None) -> App:
+        if self.replay is not None:
+            return self.replay.app(self.journal, self._gates, self._faults)
         access: Access | None = self._tokens
         if isinstance(auth, BasicAuth):
             access = BasicAccess(auth)
@@ -452,33 +473,13 @@ class Registry(Filling):
         )
 
 
-def _context(*, tls: bool, client_ca: bool) -> ssl.SSLContext | None:
-    """Return a TLS context; cryptography is imported when the first is needed."""
-    if not tls:
-        return None
-    module: Any = importlib.import_module("fakeregistry.tls")
-    context: ssl.SSLContext = module.server_context(client_ca=client_ca)
-    return context
+def _sender(journal: Journal) -> Send:
+    module: Any = importlib.import_module("fakeregistry.bodies")
+    send: Send = module.BodyRecorder(journal).send
+    return send
 
 
-def _authority() -> Authority:
-    module: Any = importlib.import_module("fakeregistry.tls")
-    authority: Authority = module.authority()
-    return authority
-
-
-def _check_arguments(
-    auth: object, host: str, port: int, *, tls: bool, client_ca: bool
-) -> None:
-    if auth is not None and not isinstance(auth, (BasicAuth, TokenAuth)):
-        raise ValueError("auth is None, BasicAuth(...) or TokenAuth(...)")
-    if client_ca and not tls:
-        raise ValueError("client_ca needs tls=True")
-    if port not in range(65536):
-        raise ValueError(f"port={port}: 0 for any, or a number up to 65535")
-    if urlsplit(f"//{host}").username or "/" in host or not host:
-        raise ValueError(f"host={host!r}: a name or an address")
-    try:
-        socket.getaddrinfo(host, port)
-    except OSError:
-        raise ValueError(f"host={host!r} is not known on this machine") from None
+def _replay(path: str | Path) -> Replay:
+    module: Any = importlib.import_module("fakeregistry.replay")
+    replay: Replay = module.Replay(path)
+    return replay

@@ -20,7 +20,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fakeregistry.body import BadRequest
 from fakeregistry.request import Request, RequestReader
@@ -29,8 +29,9 @@ from fakeregistry.wire import hang_up, reset, send_reply
 if TYPE_CHECKING:
     from fakeregistry.journal import Exchange
     from fakeregistry.reply import Reply
+    from fakeregistry.wire import Outlet
 
-__all__ = ["Application", "HttpServer"]
+__all__ = ["Application", "HttpServer", "Send"]
 
 Application = Callable[[Request, int], "tuple[Exchange, Reply | None]"]
 
@@ -38,6 +39,15 @@ _BACKLOG: Final = 512
 _JOIN_SECONDS: Final = 10.0
 _TLS_HANDSHAKE: Final = 0x16
 _connections: Final = itertools.count(1)
+
+
+class Send(Protocol):
+    """Sends a reply and says whether the connection can carry another one."""
+
+    def __call__(
+        self, sock: Outlet, exchange: Exchange, reply: Reply, *, head_only: bool
+    ) -> bool:
+        """Send as ``wire.send_reply`` does."""
 
 
 class HttpServer:
@@ -50,9 +60,11 @@ class HttpServer:
         host: str,
         port: int = 0,
         context: ssl.SSLContext | None = None,
+        send: Send = send_reply,
     ) -> None:
         self._app = app
         self._context = context
+        self._send = send
         self._lock = threading.Lock()
         self._open: set[_Connection] = set()
         # Threads that are about to end: joined by the next one, or by stop.
@@ -104,7 +116,9 @@ class HttpServer:
             self._begin(sock)
 
     def _begin(self, sock: socket.socket) -> None:
-        connection = _Connection(self._app, sock, self._context, self._forget)
+        connection = _Connection(
+            self._app, sock, self._context, self._forget, self._send
+        )
         with self._lock:
             if self._stopping.is_set():
                 sock.close()
@@ -130,11 +144,13 @@ class _Connection:
         sock: socket.socket,
         context: ssl.SSLContext | None,
         forget: Callable[[_Connection], None],
+        send: Send,
     ) -> None:
         self._app = app
         self._sock = sock
         self._context = context
         self._forget = forget
+        self._send = send
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._id = next(_connections)
@@ -207,7 +223,7 @@ class _Connection:
         if request.old and reply.framing == "chunked" and not reply.chunked:
             # HTTP/1.0 knows no chunks: the end of the connection is the end.
             reply.announce = False
-        goes_on = send_reply(
+        goes_on = self._send(
             self._sock, exchange, reply, head_only=request.method == "HEAD"
         )
         if reply.reset:

@@ -16,7 +16,7 @@ import termios
 import time
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from threading import Event
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fakeregistry.journal import Exchange
     from fakeregistry.reply import Buffer, Reply
 
-__all__ = ["hang_up", "reset", "send_reply"]
+__all__ = ["Outlet", "hang_up", "reset", "send_reply"]
 
 # What a head and the beginning of its body may measure to be sent as one.
 _JOINED: Final = 64 * 1024
@@ -40,8 +40,18 @@ _SOCKETS: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _RST: Final = struct.pack("ii", 1, 0)
 
 
+class Outlet(Protocol):
+    """What sending needs of a socket."""
+
+    def send(self, data: Buffer, /) -> int:
+        """Hand bytes to the system; return how many it took."""
+
+    def setsockopt(self, level: int, option: int, value: int, /) -> None:
+        """Set an option of the socket."""
+
+
 def send_reply(
-    sock: socket.socket, exchange: Exchange, reply: Reply, *, head_only: bool
+    sock: Outlet, exchange: Exchange, reply: Reply, *, head_only: bool
 ) -> bool:
     """Send a reply as its directives say.
 
@@ -69,7 +79,7 @@ class _Sender:
     """Sends one reply and counts the bytes of its body."""
 
     def __init__(
-        self, sock: socket.socket, exchange: Exchange, reply: Reply, *, head_only: bool
+        self, sock: Outlet, exchange: Exchange, reply: Reply, *, head_only: bool
     ) -> None:
         self._sock = sock
         self._exchange = exchange
