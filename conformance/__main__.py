@@ -85,6 +85,7 @@ def _run(options: argparse.Namespace, rest: Sequence[str]) -> int:
             json=options.json,
             junit=options.junit,
             html=options.html,
+            har=options.har,
             timeout=options.timeout,
             trace=options.trace,
             shard=options.shard,
@@ -254,6 +255,12 @@ def _add_run(commands: "_Commands") -> None:
     run.add_argument("--json", metavar="FILE", help="write the report as JSON")
     run.add_argument("--junit", metavar="FILE", help="write the report as JUnit XML")
     run.add_argument("--html", metavar="FILE", help="write the report as one HTML page")
+    run.add_argument(
+        "--har",
+        metavar="DIR",
+        help="write DIR/CLIENT/CASE.har of each case that did not pass, for"
+        " `fakeregistry serve --har`",
+    )
     run.add_argument(
         "--trace",
         choices=TRACES,

@@ -157,6 +157,7 @@ class Bench:
         folder: Where its stores are made.
         timeout: Deadline of a pull, in seconds.
         port: Of the first registry, the others have the next ones; 0: any.
+        record_bodies: Let registries keep what they send, for a HAR file.
 
     Attributes:
         root: The client's store: a fresh, empty folder.
@@ -164,10 +165,17 @@ class Bench:
     """
 
     def __init__(
-        self, client: Client, folder: Path, *, timeout: float, port: int = 0
+        self,
+        client: Client,
+        folder: Path,
+        *,
+        timeout: float,
+        port: int = 0,
+        record_bodies: bool = False,
     ) -> None:
         self.client = client
         self._port = port
+        self._record_bodies = record_bodies
         self._folder = folder
         self._timeout = timeout
         self._stores = 0
@@ -200,7 +208,7 @@ class Bench:
             options.setdefault("tls", True)
         if self._port:
             options.setdefault("port", self._port + len(self._registries))
-        registry = Registry(**options)
+        registry = Registry(**options, record_bodies=self._record_bodies)
         registry.__enter__()
         self._registries.append(registry)
         auth = options.get("auth")

@@ -56,6 +56,7 @@ class RunOptions:
     json: str | None = None
     junit: str | None = None
     html: str | None = None
+    har: str | None = None
     timeout: float | None = None
     trace: str = "failures"
     shard: str | None = None
@@ -127,6 +128,7 @@ def _arguments(options: RunOptions, rest: Sequence[str]) -> list[str]:
         ("--conformance-json", filter(None, [options.json])),
         ("--conformance-junit", filter(None, [options.junit])),
         ("--conformance-html", filter(None, [options.html])),
+        ("--conformance-har", filter(None, [options.har])),
         ("--conformance-trace", [options.trace]),
         ("--conformance-config", filter(None, [options.config])),
         ("--shard", filter(None, [options.shard])),

@@ -29,6 +29,7 @@ from conformance.case import (
 )
 from conformance.evidence import evidence_of
 from conformance.gathering import Gatherer
+from conformance.har import save_har
 from conformance.report.run import TRACES
 from conformance.selection import (
     client_of,
@@ -111,6 +112,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--conformance-json", metavar="FILE", help="write the report as JSON")
     add("--conformance-junit", metavar="FILE", help="write the verdicts as JUnit XML")
     add("--conformance-html", metavar="FILE", help="write the report as one HTML page")
+    add(
+        "--conformance-har",
+        metavar="DIR",
+        help="write DIR/CLIENT/CASE.har of each case that did not pass",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -193,7 +199,12 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """A registry and a client for one case (conformance/bench.py)."""
     session = request.config.stash[session_key]
     client = session.ready(request.param)
-    made = Bench(client, session.folder(), timeout=session.timeout)
+    made = Bench(
+        client,
+        session.folder(),
+        timeout=session.timeout,
+        record_bodies=session.har is not None,
+    )
     request.node.stash[_bench_key] = made
     yield made
     made.close()
@@ -247,11 +258,23 @@ def pytest_runtest_makereport(
         uncounted=session.uncounted(made),
         trace=_trace(session, raw, bench, expected=listed is not None),
     )
+    result = _with_har(session, result, bench)
     session.results[client.name, made.id] = result
     report.conformance = result.to_json()  # type: ignore[attr-defined]
     _restate(report, _judged_so_far(session, result), strict=session.strict)
     _redact(report, bench)
     return report
+
+
+def _with_har(session: Session, result: Result, bench: Bench | None) -> Result:
+    """Write the HAR file of a case if it is wanted; say it if that goes wrong."""
+    if session.har is None or bench is None:
+        return result
+    complaint = save_har(session.har, _judged_so_far(session, result), bench)
+    if not complaint:
+        return result
+    reason = "\n".join(filter(None, (result.raw.reason, complaint)))
+    return replace(result, raw=replace(result.raw, reason=reason))
 
 
 def _trace(

@@ -32,6 +32,7 @@ class Session:
     strict: bool
     config: Config = field(default_factory=Config)
     trace: str = "failures"
+    har: Path | None = None
     shard: Shard | None = None
     suite_version: str = ""
     counted: frozenset[str] | None = None
@@ -125,6 +126,8 @@ def open_session(option: Namespace) -> Session:
     ):
         if file is not None:
             check_writable(Path(file))
+    if option.conformance_har is not None:
+        check_folder(Path(option.conformance_har))
     suite = load_suite()
     config.check(suite)
     version = option.suite_version or config.suite_version
@@ -138,6 +141,7 @@ def open_session(option: Namespace) -> Session:
         config=config,
         # A page shows whatever somebody may click on.
         trace="all" if option.conformance_html else option.conformance_trace,
+        har=None if option.conformance_har is None else Path(option.conformance_har),
         shard=parse_shard(option.shard),
         suite_version=version,
         counted=cases_of(version, suite) if version else None,
@@ -169,6 +173,18 @@ def chosen_clients(
     if not (names or adapters or commands):
         names = [DEFAULT_CLIENT]
     return load_clients(names, adapters, commands)
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder for what a run leaves, if it is not there.
+
+    Raises:
+        ValueError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise ValueError(f"cannot write to {folder}: {err.strerror or err}") from err
 
 
 def check_writable(file: Path) -> None:

@@ -247,7 +247,7 @@ def test_run_on_two_processes_from_any_folder(tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "conformance", "run", "-n", "2"),
-            *("--command", careless, "--json", str(report)),
+            *("--command", careless, "--json", str(report), "--har", "hars"),
             *("-k", "layer-with-a-flipped-bit or basic-credentials"),
         ],
         cwd=place,
@@ -264,4 +264,6 @@ def test_run_on_two_processes_from_any_folder(tmp_path):
     assert verdicts["verify.layer-with-a-flipped-bit-is-rejected"] == "fail"
     assert "fail  verify.layer-with-a-flipped-bit-is-rejected" in done.stdout
     assert "bringing up nodes" not in done.stdout
-    assert list(place.iterdir()) == []
+    (left,) = (path for path in place.rglob("*") if path.is_file())
+    assert left.name == "verify.layer-with-a-flipped-bit-is-rejected.har"
+    assert left.parts[-3] == "hars"
