@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fakeregistry.notices import Notice
     from fakeregistry.redirect import Redirect
     from fakeregistry.registry import Registry
+    from fakeregistry.replay import HarError, Replay
     from fakeregistry.schema1 import Schema1Image, build_schema1
 
 __all__ = [
@@ -38,12 +39,14 @@ __all__ = [
     "Features",
     "Gate",
     "GateTimeout",
+    "HarError",
     "Image",
     "Journal",
     "JournalTimeout",
     "Notice",
     "Redirect",
     "Registry",
+    "Replay",
     "Schema1Image",
     "TokenAuth",
     "build_image",
@@ -60,12 +63,14 @@ _HOMES = {
     "Features": "features",
     "Gate": "gate",
     "GateTimeout": "gate",
+    "HarError": "replay",
     "Image": "content",
     "Journal": "journal",
     "JournalTimeout": "journal",
     "Notice": "notices",
     "Redirect": "redirect",
     "Registry": "registry",
+    "Replay": "replay",
     "Schema1Image": "schema1",
     "TokenAuth": "auth",
     "build_image": "content",

@@ -12,7 +12,8 @@ It listens on a port of its own and speaks JSON:
                                      reference, range, authorized; &since=INDEX;
                                      &count=N&timeout=S waits for that many
     DELETE /journal
-    GET    /journal.har              the same as an HTTP Archive
+    GET    /journal.har              the same as an HTTP Archive, with bodies if the
+                                     registry records them
     GET    /faults  POST  DELETE     faults in force, a new one, none any more
     GET    /faults/ID  DELETE        one fault: what it met
     POST   /faults/ID/release        end its delays and stalls

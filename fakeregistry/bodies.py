@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["RECORD_LIMIT", "BodyRecorder", "Recorded"]
 
 # Bytes of a response that are kept, its head and the sizes of its chunks included.
-RECORD_LIMIT: Final = 64 * 1024 * 1024
+RECORD_LIMIT: Final = 128 * 1024 * 1024
 _BLANK_LINE: Final = b"\r\n\r\n"
 
 

@@ -19,7 +19,7 @@ underscore: ``_server``, ``_outcome``, ``_faults``, and of a recorded response
 - ``_chunks``, ``_chunkExtension``: bytes of each chunk, and the text after its size;
 - ``_interim``: status codes of 1xx responses before it;
 - ``_missing`` in ``content``: bytes that are not there; of each response the first
-  64 MiB are.
+  128 MiB are.
 
 ``content.text`` is what was handed to the system after all faults, in base64 unless it
 is UTF-8. Chunks are joined, but a Content-Encoding is not undone: digests hold. Secrets

@@ -76,7 +76,7 @@ class Registry(Filling):
         storage: Folder that keeps the content, an OCI image layout a repository
             (:mod:`fakeregistry.layout`); None: memory.
         features: What is switched off, and limits.
-        record_bodies: Keep the bodies of responses (:mod:`fakeregistry.bodies`).
+        record_bodies: Keep what is sent in memory (:mod:`fakeregistry.bodies`).
         har: File that has all answers (:mod:`fakeregistry.replay`); None: content.
 
     Attributes:

@@ -15,6 +15,7 @@ What cannot be the same:
   included. URLs of theirs in headers lead here; those within bodies, such as
   ``urls`` of descriptors, do not: there digests would change.
 - Answers do not depend on credentials, nor on bodies of requests.
+- Of a response beyond ``RECORD_LIMIT`` the file lacks the end: asked for, it is 500.
 - Nothing waits, but two: what had no answer yet gets none, and where the client left
   first the connection stays open for it to leave again.
 """

@@ -274,3 +274,31 @@ def test_published_scenario():
     folder = Path(__file__).parents[1] / "examples"
     scenario = read_scenario(folder / "registry_scenario.toml")
     assert [image.repository for image in scenario.images] == ["library/hello"]
+
+
+def test_recording_and_replaying(serve, tmp_path):
+    """What a scenario gave is in the file, and is given again without it."""
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text(
+        '[[image]]\nref = "library/hello:1"\n'
+        '[[fault]]\npath = "/manifests/*"\nreplace = "no manifest"\n'
+    )
+    har = tmp_path / "pull.har"
+    target = "/v2/library/hello/manifests/1"
+    said = []
+
+    def record(lines):
+        said.append(httpx.get(lines[0] + target).text)
+        admin = lines[1].removeprefix("Admin: ")
+        har.write_bytes(httpx.get(f"{admin}/journal.har").content)
+
+    def replay(lines):
+        said.append(httpx.get(lines[0] + target).text)
+
+    recording = ["--scenario", str(scenario), "--record-bodies", "--admin-port", "0"]
+    status, _ = serve(*recording, look=record)
+    assert status == 0
+    status, lines = serve("--har", str(har), look=replay)
+    assert status == 0
+    assert lines[1:] == [f"{lines[0].removeprefix('http://')}/library/hello:1"]
+    assert said == ["no manifest"] * 2
