@@ -364,6 +364,7 @@ REGISTRY: Final[Fields] = {
     "cdn_host": text,
     "profile": text,
     "storage": text,
+    "record_bodies": flag,
 }
 FEATURES: Final[Fields] = {
     item.name: flag if isinstance(item.default, bool) else number

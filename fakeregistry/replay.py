@@ -143,14 +143,16 @@ class Replay:
             return tuple(self._unrecorded)
 
     def references(self, host: str) -> tuple[str, ...]:
-        """Return what was pulled by a tag, as references to this host."""
+        """Return what was pulled, as references to this host.
+
+        Those by a tag; if there is none the first digest, which may have children.
+        """
         routes = [parse_path(name) for name in self._names]
-        found = [
-            f"{host}/{route.name}:{route.reference}"
-            for route in routes
-            if route and route.endpoint == "manifests" and ":" not in route.reference
-        ]
-        return tuple(dict.fromkeys(found))
+        asked = [route for route in routes if route and route.endpoint == "manifests"]
+        tags = [route for route in asked if ":" not in route.reference]
+        found = [f"{host}/{route.name}:{route.reference}" for route in tags]
+        by_digest = [f"{host}/{route.name}@{route.reference}" for route in asked[:1]]
+        return tuple(dict.fromkeys(found or by_digest))
 
     def app(self, journal: Journal, gates: GateKeeper, faults: FaultScript) -> App:
         """Return what answers requests from the file."""
@@ -179,7 +181,7 @@ class Replay:
             own = f"{scheme}://{host}"
             reply.headers = Headers(
                 [
-                    (name, self._origins.sub(own, value))
+                    (name, self._origins.sub(lambda _: own, value))
                     for name, value in answer.headers
                 ]
             )

@@ -25,10 +25,11 @@
     [[gate]]
     path = "/manifests/*"
 
-``[registry]`` has the arguments of Registry, ``[auth]`` those of BasicAuth and
-TokenAuth, ``[features]`` those of Features, ``[[load]]`` and ``[[image]]`` those
-of ``Registry.load`` and ``Registry.publish`` (``subject`` names an image further
-up), ``[[fault]]`` and ``[[gate]]`` those of Fault and Gate. Bytes are strings, or
+``[registry]`` has the arguments of Registry but ``har``, ``[auth]`` those of
+BasicAuth and TokenAuth, ``[features]`` those of Features, ``[[load]]`` and
+``[[image]]`` those of ``Registry.load`` and ``Registry.publish`` (``subject``
+names an image further up), ``[[fault]]`` and ``[[gate]]`` those of Fault and
+Gate. Bytes are strings, or
 ``{base64 = "..."}``. Faults and gates are numbered from 1 on, in the order of
 the file; the admin API knows them by these numbers.
 """

@@ -3,6 +3,7 @@
 import pytest
 
 from fakeregistry.redaction import (
+    mask_json,
     redact_header,
     redact_json,
     redact_query,
@@ -56,3 +57,24 @@ def test_json():
     assert shown == '{"a": [{"access_token": "[redacted]", "token": 3}], "b": "x"}'
     assert redact_json(' {"a":1}') == ' {"a":1}'
     assert redact_json("password=geheim") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            b'{"a" : "b",  "token":"0123456789xyz"}',
+            b'{"a" : "b",  "token":"[redacted]***"}',
+        ),
+        (b'{"access_token": "geheim", "n": 1}', b'{"access_token": "[redac", "n": 1}'),
+        (b'[{"x": {"password": "a\\"b"}}]', b'[{"x": {"password": "[red"}}]'),
+        (b'{"tok\\u0065n": "geheim"}', b'{"tok\\u0065n": "[redac"}'),
+        (b'{"refresh_token": "gehe', b'{"refresh_token": "[red'),
+        (b'{"\\x": "y", "\xff": "\xfe"}', b'{"\\x": "y", "\xff": "\xfe"}'),
+        (b"token: geheim", b"token: geheim"),
+    ],
+)
+def test_json_keeps_its_length(text, shown):
+    """Also where it was cut, and whatever bytes it has."""
+    assert mask_json(text) == shown
+    assert len(shown) == len(text)

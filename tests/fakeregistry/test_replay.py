@@ -316,6 +316,31 @@ def test_a_redirect_to_another_registry_with_its_name_in_the_query(tmp_path):
         assert b" 404 " in seen.partition(b"\r\n")[0]
 
 
+def test_an_old_client_that_names_no_host(tmp_path, recording):
+    """There is no address of ours to put into headers; a strange one is taken as is."""
+    recording.redirect(to="http://elsewhere.test/x", times=2)
+    for _ in range(2):
+        read(recording.port, host="elsewhere.test")
+    with Registry(har=record(tmp_path, recording)) as registry:
+        with socket.create_connection(("127.0.0.1", registry.port), 10) as sock:
+            sock.sendall(f"GET {BLOB} HTTP/1.0\r\n\r\n".encode())
+            seen = b"".join(iter(lambda: sock.recv(1 << 20), b""))
+        assert b"\r\nLocation: http://elsewhere.test/x\r\n" in seen
+        seen, _ = read(registry.port, host="here.test:1")
+        assert b"\r\nLocation: http://here.test:1/x\r\n" in seen
+
+
+def test_references(tmp_path):
+    """What is to be pulled: tags, or else the first digest."""
+    with Registry(record_bodies=True) as registry:
+        for reference in (DIGEST, "1", "2", "1"):
+            read(registry.port, target=f"/v2/a/b/manifests/{reference}")
+            path = record(tmp_path, registry)
+            if reference == DIGEST:
+                assert Replay(path).references("r") == (f"r/a/b@{DIGEST}",)
+    assert Replay(path).references("r") == ("r/a/b:1", "r/a/b:2")
+
+
 def test_faults_are_met_on_a_replay_too(tmp_path, recording):
     read(recording.port)
     with Registry(har=record(tmp_path, recording)) as registry:
