@@ -116,6 +116,8 @@ class _Tap:
         self._sock = sock
         self._recorded = recorded
         self.setsockopt = sock.setsockopt
+        self.fileno = sock.fileno
+        self.getsockname, self.getpeername = sock.getsockname, sock.getpeername
 
     def send(self, data: Buffer, /) -> int:
         self._recorded.note(data)

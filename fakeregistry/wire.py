@@ -16,7 +16,7 @@ import termios
 import time
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from threading import Event
@@ -48,6 +48,15 @@ class Outlet(Protocol):
 
     def setsockopt(self, level: int, option: int, value: int, /) -> None:
         """Set an option of the socket."""
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket."""
+
+    def getsockname(self) -> tuple[Any, ...]:
+        """Return our end."""
+
+    def getpeername(self) -> tuple[Any, ...]:
+        """Return the client's end."""
 
 
 def send_reply(
@@ -202,14 +211,14 @@ def reset(sock: socket.socket, stopped: Event) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
 
 
-def _unsent(sock: socket.socket) -> int:
+def _unsent(sock: Outlet) -> int:
     """Return the number of bytes that the peer has not acknowledged (tcp(7))."""
     raw = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
     unsent: int = struct.unpack("i", raw)[0]
     return unsent
 
 
-def _keep_back_the_end(sock: socket.socket) -> None:
+def _keep_back_the_end(sock: Outlet) -> None:
     """Let the last bytes go out together with FIN (tcp(7)).
 
     A client that has its reply finds the connection closed then, however busy the
@@ -219,7 +228,7 @@ def _keep_back_the_end(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
 
 
-def _wait_until_read(sock: socket.socket, stopped: Event) -> None:
+def _wait_until_read(sock: Outlet, stopped: Event) -> None:
     """Wait until a client on this machine has read all that was sent."""
     deadline = time.monotonic() + _READ_SECONDS
     while _unsent(sock) or _unread(sock):
@@ -227,7 +236,7 @@ def _wait_until_read(sock: socket.socket, stopped: Event) -> None:
             break
 
 
-def _unread(sock: socket.socket) -> int:
+def _unread(sock: Outlet) -> int:
     """Return the number of bytes that wait for the peer to read them (proc(5)).
 
     0 where that cannot be told: the peer is elsewhere or gone, or this is no Linux.
