@@ -3,6 +3,7 @@
     python tests/benchmarks/bench.py
     python tests/benchmarks/bench.py --only pull unpack --rounds 7 --json pull.json
     python tests/benchmarks/bench.py --quick
+    python tests/benchmarks/bench.py --markdown pull.json
 
 `registry` compares fakeregistry with other registries; `pull`, `unpack` and `memory`
 compare refpull with other clients; `suite` says what a case costs, and `scaling` what

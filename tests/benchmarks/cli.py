@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import signal
 import sys
@@ -17,6 +18,8 @@ from tests.benchmarks import memory, peers, pull, registry, scaling, suite, unpa
 from tests.benchmarks.context import Context
 from tests.benchmarks.harness import BenchError
 from tests.benchmarks.machine import describe
+from tests.benchmarks.markdown import to_markdown
+from tests.benchmarks.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks and return the exit status."""
     parser = _parser()
     options = parser.parse_args(argv)
+    if options.markdown:
+        try:
+            sys.stdout.write(f"{to_markdown(options.markdown)}\n")
+        except BenchError as err:
+            parser.error(str(err))
+        return 0
     if options.json and not options.json.absolute().parent.is_dir():
         parser.error(f"--json {options.json}: there is no such folder")
     if options.store and not options.store.is_dir():
@@ -45,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     # What was started ends when this process is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # As pip leaves an installed one: nobody compiles at every start.
+    compileall.compile_dir(ROOT / "refimpl", quiet=1)
     started = datetime.now(UTC)
     machine = describe()
     with tempfile.TemporaryDirectory(prefix="pull-bench-") as root:
@@ -120,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
         "--store", type=_folder, metavar="DIR", help="unpack there; default: /dev/shm"
     )
     parser.add_argument("--quick", action="store_true", help="everything small")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing; make a table of what --json wrote",
+    )
     return parser
 
 

@@ -30,7 +30,7 @@ def load(name):
         return importlib.import_module(f"tests.benchmarks.{name}")
 
 
-harness = load("harness")
+harness, markdown = load("harness"), load("markdown")
 
 
 def row(name, *values, peer=False):
@@ -365,3 +365,36 @@ def test_request_says_how_long_its_body_is(body):
     head, _, rest = made.partition(b"\r\n\r\n")
     assert rest == body
     assert f"Content-Length: {len(body)}".encode() in head.split(b"\r\n")
+
+
+def test_what_was_wanted_becomes_a_table_of_all_runs(tmp_path):
+    figure = harness.Figure(
+        name="pull.small",
+        title="pull: small",
+        unit="s",
+        rows=[row("ours", 1), row("peer", 4, peer=True), row("other", 9, peer=True)],
+        goals=[harness.Goal("ours", "peer", most=0.5)],
+    )
+    run = {
+        "started": "2026-11-26T12:00:00+00:00",
+        "machine": {"processors": 2, "processor": "X", "kernel": "6", "python": "3"},
+        "versions": {"peer": "v1", "absent": "v2"},
+        "figures": [figure.to_json()],
+    }
+    files = [tmp_path / name for name in ("1.json", "2.json")]
+    for file in files:
+        file.write_text(json.dumps(run), encoding="utf-8")
+    lines = markdown.to_markdown(files).splitlines()
+    assert lines[2:] == [
+        "| pull: small | ours 1 s | peer 4 | 0.25, 0.25 | <= 0.5 |",
+        "",
+        "Of 2026-11-26, 2 x X, Linux 6, Python 3, peer v1.",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+def test_table_of_what_is_no_benchmark(tmp_path, text):
+    file = tmp_path / "a.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(harness.BenchError, match="no figures"):
+        markdown.to_markdown([file])
