@@ -20,8 +20,6 @@ from refimpl.errdefs import (
 from refimpl.progress import progress
 from refimpl.pull import one_platform
 from refimpl.remotes.docker import ResolverOptions, new_resolver
-from refimpl.trace import Trace
-from refimpl.tracepage import page
 from refimpl.workers import run_blocking
 
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from refimpl import images
     from refimpl.snapshots import Info
     from refimpl.stores.content import ReaderAt
+    from refimpl.trace import Trace
 
 __all__ = [
     "collect_garbage",
@@ -155,11 +154,16 @@ def _begin_trace(file: Path, ref: str) -> Trace:
         raise ErrInvalidArgument(f"--trace {file}: there is no such folder")
     if file.is_dir():
         raise ErrInvalidArgument(f"--trace {file}: it is a folder")
+    # A pull that is not traced starts without it.
+    from refimpl.trace import Trace  # noqa: PLC0415 - see above
+
     return Trace(ref)
 
 
 async def show_trace(args: argparse.Namespace) -> None:
     """Turn a trace into a page."""
+    from refimpl.tracepage import page  # noqa: PLC0415 - no pull needs it
+
     try:
         trace = json.loads(args.file.read_bytes())
     except ValueError as err:

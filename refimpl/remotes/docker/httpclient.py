@@ -12,9 +12,11 @@ URLs, signatures in their queries included.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -65,7 +67,9 @@ _BODY_HEADERS: Final = frozenset(
 # net/http client.go:821 (defaultCheckRedirect) and resolver.go:520.
 MAX_REDIRECTS: Final = 10
 
-_BUFFER: Final = 1 << 20
+_BUFFER: Final = 2 << 20
+# From here on it is worth a thread to receive and to store at the same time.
+_LONG: Final = 16 << 20
 
 Sink = Callable[[memoryview], int]
 Check = Callable[["Request"], Awaitable[None]]
@@ -207,6 +211,8 @@ class Response:
             raise
 
     def _pump(self, sink: Sink, limit: int | None) -> int:
+        if limit is None and self.content_length >= _LONG:
+            return self._pump_ahead(sink)
         size = min(_BUFFER, limit or _BUFFER)
         if self.content_length > 0:
             size = min(size, self.content_length)
@@ -214,17 +220,45 @@ class Response:
         moved = 0
         while limit is None or moved < limit:
             check_cancelled()
-            with _body_errors(self.request):
-                view = buffer if limit is None else buffer[: limit - moved]
-                size = self._read_into(view)
-            if not size:
-                # The connection is of use to others while this body is worked on.
-                self._raw.close()
+            part = self._receive(buffer if limit is None else buffer[: limit - moved])
+            if not part:
+                self._end_of_body()
                 break
-            self._exchange.moved(size)
-            sink(buffer[:size])
-            moved += size
+            self._move(part, sink)
+            moved += len(part)
         return moved
+
+    def _pump_ahead(self, sink: Sink) -> int:
+        """Pump a long body: the next piece comes while the sink has this one."""
+        buffers = cycle([memoryview(bytearray(_BUFFER)) for _ in range(2)])
+        moved = 0
+        with ThreadPoolExecutor(1, thread_name_prefix="refpull-body") as reader:
+            coming = reader.submit(self._receive, next(buffers))
+            try:
+                while part := coming.result():
+                    coming = reader.submit(self._receive, next(buffers))
+                    check_cancelled()
+                    self._move(part, sink)
+                    moved += len(part)
+            except BaseException:
+                # The reader may be waiting for a piece that nobody wants.
+                self._interrupt.fire()
+                raise
+        self._end_of_body()
+        return moved
+
+    def _receive(self, view: memoryview) -> memoryview:
+        """Return what came next, at the start of a buffer; nothing at the end."""
+        with _body_errors(self.request):
+            return view[: self._read_into(view)]
+
+    def _move(self, part: memoryview, sink: Sink) -> None:
+        self._exchange.moved(len(part))
+        sink(part)
+
+    def _end_of_body(self) -> None:
+        # The connection is of use to others while this body is worked on.
+        self._raw.close()
 
     def close(self) -> None:
         """Give the connection back, or end it if the body was not read."""

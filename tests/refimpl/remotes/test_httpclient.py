@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from refimpl.errdefs import ContainerdError, ErrInvalidArgument, ErrUnexpectedEOF
+from refimpl.remotes.docker import httpclient
 from refimpl.remotes.docker.httpclient import (
     HTTPClient,
     Request,
@@ -262,3 +263,74 @@ async def test_any_httpx_transport_does():
     ):
         assert await response.read(4) == b"0123"
         assert await response.read(99) == b"456789"
+
+
+@pytest.fixture(params=[False, True], ids=["piece-by-piece", "ahead"])
+def long(request, monkeypatch):
+    """What is taken for long, a body is received while it is stored."""
+    monkeypatch.setattr(httpclient, "_BUFFER", 1000)
+    monkeypatch.setattr(httpclient, "_LONG", 1 if request.param else 1 << 30)
+
+
+BODY = bytes(range(256)) * 40
+
+
+class Kept(bytearray):
+    """A sink that keeps everything."""
+
+    def take(self, view: memoryview) -> int:
+        self.extend(view)
+        return len(view)
+
+
+@pytest.mark.usefixtures("long")
+async def test_all_of_a_body_is_moved_in_order(serve, answer, client):
+    server = serve(lambda seen: answer(200, body=BODY))
+    for _ in range(3):
+        kept = Kept()
+        async with await client.send(request(server.url)) as response:
+            assert await response.pump(kept.take) == len(BODY)
+        assert bytes(kept) == BODY
+    assert server.connections == 1
+
+
+@pytest.mark.usefixtures("long")
+async def test_what_came_before_a_body_broke_off_is_moved(serve, answer, client):
+    server = serve(lambda seen: answer(200, body=BODY, declared=10**5, end="close"))
+    kept = Kept()
+    async with await client.send(request(server.url)) as response:
+        with pytest.raises(ErrUnexpectedEOF):
+            await response.pump(kept.take)
+    assert bytes(kept) == BODY
+
+
+@pytest.mark.usefixtures("long")
+async def test_a_sink_that_fails_is_not_kept_waiting_by_the_server(serve, answer):
+    """The rest of the body would never come."""
+    server = serve(lambda seen: answer(200, body=BODY, declared=10**6, end="hold"))
+
+    def sink(view: memoryview) -> int:
+        raise KeyError(len(view))
+
+    async with (
+        HTTPClient(timeouts=Timeouts(read=None)) as client,
+        await client.send(request(server.url)) as response,
+    ):
+        with anyio.fail_after(10), pytest.raises(KeyError):
+            await response.pump(sink)
+
+
+@pytest.mark.usefixtures("long")
+async def test_cancelling_ends_a_pump_that_waits(serve, answer):
+    server = serve(lambda seen: answer(200, body=BODY, declared=10**6, end="hold"))
+    kept = Kept()
+    async with HTTPClient(timeouts=Timeouts(read=None)) as client:
+        response = await client.send(request(server.url))
+        with anyio.fail_after(10), closing(response):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(response.pump, kept.take)
+                await wait_until_held(server)
+                tasks.cancel_scope.cancel()
+    assert BODY.startswith(kept)
+    names = [thread.name for thread in threading.enumerate()]
+    assert not any(name.startswith("refpull-body") for name in names)

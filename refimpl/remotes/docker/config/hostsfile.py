@@ -16,7 +16,6 @@ import logging
 import os.path
 import posixpath
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +98,8 @@ def parse_hosts_file(file: Path, data: bytes) -> tuple[HostConfig, ...]:
     Raises:
         ErrInvalidArgument: it cannot be used; the text names file and key.
     """
+    import tomllib  # noqa: PLC0415 - most pulls have no such file
+
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except ValueError as err:
