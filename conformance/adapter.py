@@ -19,6 +19,7 @@ from typing import Final
 from conformance.adapters.containerd import ContainerdAdapter, CtrAdapter
 from conformance.adapters.cri import CriAdapter
 from conformance.adapters.docker import DockerAdapter
+from conformance.adapters.nerdctl import NerdctlAdapter
 from conformance.client import Client, ClientInfo, PullResult, Running
 from conformance.command import CommandAdapter, is_template
 from conformance.contract import (
@@ -49,7 +50,10 @@ __all__ = [
 #: Where authors of Python adapters put theirs (pyproject.toml of this project too).
 GROUP: Final = "pull_conformance.adapters"
 #: Clients that need a daemon, which no adapter file describes.
-DAEMONS: Final = (ContainerdAdapter, CtrAdapter, CriAdapter, DockerAdapter)
+DAEMONS: Final = (
+    *(ContainerdAdapter, CtrAdapter, CriAdapter, DockerAdapter),
+    NerdctlAdapter,
+)
 BUNDLED: Final = Path(__file__).parent / "adapters"
 
 

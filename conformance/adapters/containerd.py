@@ -91,7 +91,7 @@ class ContainerdAdapter:
     def capabilities(self) -> Json:
         """Return name, version and features; the daemon need not run for it."""
         # Images in schema1 are no images for containerd 2.
-        gone = {"schema1"} if self._is_new() else set()
+        gone = {"schema1"} if self.is_new() else set()
         features = [feature for feature in self.features if feature not in gone]
         return {"name": self.name, "version": self._version(), "features": features}
 
@@ -107,7 +107,7 @@ class ContainerdAdapter:
 
     def pull(self, request: Json, on_cancel: OnCancel) -> Json:
         """Fetch an image into the namespace of the request's root."""
-        process = self._ctr(request["root"], *self._arguments(request))
+        process = self._start(request)
         on_cancel(process.stop)
         ended = process.wait()
         said = {"stdout": plain_text(ended.stdout), "stderr": plain_text(ended.stderr)}
@@ -154,6 +154,10 @@ class ContainerdAdapter:
         self._run(request["root"], "leases", "rm", "--sync", lease)
         return {}
 
+    def _start(self, request: Json) -> Process:
+        """Start what pulls."""
+        return self._ctr(request["root"], *self._arguments(request))
+
     def _run(self, root: str, *arguments: str) -> str:
         ended = self._ctr(root, *arguments).wait(QUICK)
         return plain_text(_checked(arguments, ended).stdout)
@@ -170,16 +174,17 @@ class ContainerdAdapter:
 
     def _pull_arguments(self, request: Json) -> Sequence[str]:
         # A service in the daemon pulls for the ctr of containerd 2 unless told so.
-        local = ["--local"] if self._is_new() else []
+        local = ["--local"] if self.is_new() else []
         more = (*local, *self._news(request), *pull_arguments(request))
         return ["images", "pull", *more]
 
     def _news(self, request: Json) -> Sequence[str]:
         # The ctr of containerd 2 fetches all metadata unless told so.
-        told = request.get("all_metadata") or not self._is_new()
+        told = request.get("all_metadata") or not self.is_new()
         return [] if told else ["--skip-metadata"]
 
-    def _is_new(self) -> bool:
+    def is_new(self) -> bool:
+        """Say whether it is containerd 2, or newer."""
         major = self._version().partition(".")[0]
         return major.isdigit() and int(major) >= 2
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from conformance.adapter import load_clients
-from conformance.adapters.containerd import CtrAdapter
+from conformance.adapters.containerd import ContainerdAdapter, CtrAdapter
 from conformance.adapters.cri import (
     CriAdapter,
     await_service,
@@ -22,6 +22,7 @@ from conformance.adapters.cri import (
 from conformance.adapters.daemon import Dockerd, PrivateDaemon, containerd_config
 from conformance.adapters.docker import DockerAdapter
 from conformance.adapters.fresh import FreshDaemons
+from conformance.adapters.nerdctl import NerdctlAdapter, nerdctl_arguments
 from conformance.contract import AdapterError
 from conformance.process import Ended
 from fakeregistry import Registry
@@ -200,6 +201,36 @@ def test_ctr_unpacks(version, local, monkeypatch):
     assert {"unpack", "snapshots"} <= set(CtrAdapter.features)
 
 
+def test_nerdctl_is_told_what_to_pull(tmp_path):
+    ca = tmp_path / "ca.pem"
+    ca.write_text("x")
+    request = {"ref": "h:1/a:b", "root": str(tmp_path), "platform": "linux/arm64"}
+    assert nerdctl_arguments({**request, "plain_http": True}) == [
+        *("--snapshotter", "native", "--insecure-registry", "pull", "--quiet"),
+        *("--unpack=false", "--platform", "linux/arm64", "h:1/a:b"),
+    ]
+    secure = nerdctl_arguments({**request, "ca": str(ca), "all_platforms": True})
+    assert secure[2] == "--hosts-dir"
+    assert "--all-platforms" in secure
+
+
+@pytest.mark.parametrize(
+    ("found", "new", "missing"),
+    [
+        ((), True, "nerdctl: not found; install it with: go install "),
+        (("nerdctl",), True, "containerd: not found"),
+        (("nerdctl", "containerd", "ctr"), False, "is judged with containerd 2"),
+        (("nerdctl", "containerd", "ctr"), True, None),
+    ],
+)
+def test_nerdctl_needs_a_new_containerd(found, new, missing, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in found else None)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(ContainerdAdapter, "is_new", lambda _self: new)
+    said = NerdctlAdapter().installed()
+    assert (said is None) if missing is None else (missing in str(said))
+
+
 def test_message_of_a_pull():
     """As protoc's code writes it (PullImageRequest of k8s.io/cri-api)."""
     request = {"ref": "h:1/a:b"}
@@ -372,7 +403,7 @@ def test_cri_without_grpc(monkeypatch):
     adapter.teardown()
 
 
-@pytest.mark.parametrize("name", ["ctr", "cri", "docker"])
+@pytest.mark.parametrize("name", ["ctr", "cri", "docker", "nerdctl"])
 @pytest.mark.clients
 def test_real_daemon_pulls_and_forgets(name, tmp_path):
     """What one case pulled is asked for again by the next."""
