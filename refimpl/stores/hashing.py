@@ -2,7 +2,7 @@
 
 Mirrors nothing in containerd, whose writer hashes what it has just written
 (content/local/writer.go:78). To hash takes about as long as to write, and neither
-holds the interpreter up, so a second thread halves the time of large pieces.
+holds the interpreter up: a second thread does one while this one does the other.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor

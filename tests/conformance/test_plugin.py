@@ -4,51 +4,13 @@ Each test runs pytest inside pytest on cases of its own, against naive clients.
 """
 
 import json
-import sys
-import textwrap
 
 import pytest
 
 import conformance.plugin  # noqa: F401 - else pytester forgets it after each run
-from conformance.case import CaseError
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("no_cases")
-
-HEAD = """
-from conformance.case import Feature, Level, case, not_testable
-
-def good(**options):
-    return case(**{"clause": "a spec", "level": Level.MUST} | options)
-"""
-
-
-@pytest.fixture
-def run(pytester, monkeypatch, naive_client):
-    """Run pytest on the text of a module of cases; return report and result."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setattr("conformance.case.CASES_PACKAGE", "sample_cases")
-    package = pytester.mkpydir("sample_cases")
-    monkeypatch.syspath_prepend(pytester.path)
-
-    def run(cases, *options, clients=None):
-        made = [naive_client()] if clients is None else clients
-        monkeypatch.setattr(
-            "conformance.session.load_clients", lambda names, files, commands: made
-        )
-        module = package / "sample.py"
-        module.write_text(HEAD + textwrap.dedent(cases))
-        report = pytester.path / "report.json"
-        result = pytester.runpytest_inprocess(
-            *("-p", "conformance.plugin", "-p", "no:cacheprovider"),
-            *(f"--conformance-json={report}", *options, module),
-        )
-        data = json.loads(report.read_text()) if report.exists() else None
-        return data, result
-
-    yield run
-    for name in [n for n in sys.modules if n.startswith("sample_cases")]:
-        del sys.modules[name]
 
 
 def verdicts(report):
@@ -272,63 +234,6 @@ def test_client_that_hangs_is_ended_at_the_deadline(run, naive_client):
     assert "missed its deadline" in report["clients"][0]["cases"][0]["reason"]
 
 
-WAITS_FOR_THE_DEAD = """
-@good()
-def test_asks(bench):
-    "It asks for the manifest."
-    with bench.registry.gate("/manifests/*") as gate:
-        running = bench.start_pull(bench.publish())
-        running._running._thread.join()
-        gate.wait_for(1, timeout=0)
-"""
-
-
-@pytest.mark.parametrize(
-    ("flaw", "start"),
-    [
-        ("crashes", "the client died: the adapter raised RuntimeError"),
-        ("always-fails", "the client has ended: exit status 1: this client never"),
-    ],
-)
-def test_case_that_waits_for_a_client_that_ended_says_so(
-    run, naive_client, flaw, start
-):
-    report, _ = run(WAITS_FOR_THE_DEAD, clients=[naive_client(flaw)])
-    reason = report["clients"][0]["cases"][0]["reason"]
-    assert reason.startswith(start)
-    assert ("waited for 1 requests" in reason) == (flaw == "always-fails")
-
-
-LEAKS = """
-from fakeregistry import BasicAuth
-
-@good()
-def test_leaks(bench):
-    "It keeps the password."
-    bench.new_registry(auth=BasicAuth("someone", "s3cret-word"))
-    pull = bench.must_pull(bench.publish())
-    print(pull.stderr)
-    bench.observe(pull.stderr)
-    assert pull.stderr == ""
-"""
-
-
-def test_secrets_stay_out_of_every_report(run, naive_client, pytester):
-    junit = pytester.path / "junit.xml"
-    own = pytester.path / "own.xml"
-    report, result = run(
-        LEAKS,
-        *(f"--conformance-junit={junit}", f"--junitxml={own}", "-rA"),
-        clients=[naive_client("prints-secrets")],
-    )
-    assert verdicts(report) == {("naive", "leaks"): "fail"}
-    assert "password is [redacted]" in str(result.stdout)
-    for text in (json.dumps(report), junit.read_text(), own.read_text()):
-        assert "[redacted]" in text
-        assert "s3cret-word" not in text
-    assert "s3cret-word" not in str(result.stdout)
-
-
 def test_broken_setup_of_a_client_is_an_error_of_every_case(run, naive_client):
     client = naive_client()
     tried = []
@@ -342,26 +247,6 @@ def test_broken_setup_of_a_client_is_an_error_of_every_case(run, naive_client):
     assert set(verdicts(report).values()) == {"error"}
     assert "no daemon" in report["clients"][0]["cases"][0]["reason"]
     assert (len(tried), result.ret) == (1, 1)
-
-
-def test_broken_teardown_of_a_case_is_an_error(run):
-    report, result = run(
-        """
-        import pytest
-
-        @pytest.fixture
-        def fragile():
-            yield
-            raise RuntimeError("left something behind")
-
-        @good()
-        def test_ends(bench, fragile):
-            "It ends well."
-        """
-    )
-    assert verdicts(report) == {("naive", "ends"): "error"}
-    assert "teardown: " in report["clients"][0]["cases"][0]["reason"]
-    assert result.ret == 1
 
 
 def test_module_that_cannot_be_collected_is_red(run, pytester):
@@ -412,43 +297,6 @@ def test_client_that_is_not_installed_is_misuse(run, naive_client):
     _, result = run(OUTCOMES, clients=[client])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*naive cannot run: not found; apt-get install*"])
-
-
-def test_unknown_twin_is_misuse(run):
-    _, result = run(
-        """
-        @good(twin="sample.nobody")
-        def test_alone(bench):
-            "It has no twin."
-        """
-    )
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*its twin sample.nobody is not a case*"])
-
-
-def test_case_with_parameters_is_misuse(run):
-    _, result = run(
-        """
-        import pytest
-
-        @good()
-        @pytest.mark.parametrize("number", [1, 2])
-        def test_many(bench, number):
-            "It is several."
-        """
-    )
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*sample.many is collected twice*"])
-
-
-def test_suite_that_is_wrong_is_misuse(run, monkeypatch):
-    def load_suite():
-        raise CaseError("somewhere.py:1: a case needs a docstring")
-
-    monkeypatch.setattr("conformance.session.load_suite", load_suite)
-    _, result = run(OUTCOMES)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: somewhere.py:1: a case needs a docstring"])
 
 
 def test_report_that_cannot_be_written_is_red(run, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from conformance.contract import AdapterError
 from conformance.template import parse_template
 
-VALUES = {"ref": "r/a:b", "root": "/root", "username": "u", "password": "p"}
+VALUES = {"ref": "r/a:b", "root": "/base", "username": "u", "password": "p"}
 
 
 def fill(*parts, values=VALUES, on=()):
@@ -13,7 +13,10 @@ def fill(*parts, values=VALUES, on=()):
 
 
 def test_placeholders_are_filled():
-    assert fill("docker://{ref}", "{root}/{root}") == ["docker://r/a:b", "/root//root"]
+    assert fill("docker://{ref}", "{root}/{root}") == [
+        "docker://r/a:b",
+        "/base//base",
+    ]
 
 
 def test_braces_that_are_no_placeholder_stay():
