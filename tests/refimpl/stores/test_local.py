@@ -336,3 +336,31 @@ async def test_a_failed_open_gives_the_lock_back(local, monkeypatch):
     with pytest.raises(OSError, match="Too many open files"):
         await run_blocking(open_writer, local)
     assert not local.locks.held("r")
+
+
+async def test_what_has_come_is_sent_to_the_disk_once_and_in_order(local, monkeypatch):
+    """So that fsync has little to wait for; small ingests are left to it."""
+    hinted = []
+
+    def advise(_fd, offset, size, advice):
+        assert advice == os.POSIX_FADV_DONTNEED
+        hinted.append((offset, offset + size))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    piece = bytes(3 << 20)
+    put(local, piece, "short")
+    assert hinted == []
+    writer = open_writer(local)
+    for _ in range(7):
+        writer.write(piece)
+    assert hinted == [(0, 9 << 20), (9 << 20, 18 << 20)]
+    writer.close()
+    writer = await run_blocking(open_writer, local)
+    for _ in range(3):
+        writer.write(piece)
+    assert hinted[2:] == [(21 << 20, 30 << 20)]
+    writer.truncate(0)
+    for _ in range(3):
+        writer.write(piece)
+    assert hinted[3:] == [(0, 9 << 20)]
+    writer.close()
