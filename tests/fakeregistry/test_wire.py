@@ -298,6 +298,27 @@ def test_long_body_goes_through_a_short_buffer(size, shortened):
     assert exchange.body_sent == size
 
 
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_what_the_system_does_not_take_at_once_follows(size):
+    class Narrow(socket.socket):
+        def send(self, data, flags=0):
+            return super().send(memoryview(data)[:70], flags)
+
+    ours, theirs = socket.socketpair()
+    exchange = Journal().begin("GET", "/v2/", ())
+    body = bytes(range(250)) * (size // 250) + b"!" * (size % 250)
+    got = []
+    reader = threading.Thread(target=lambda: got.append(read_all(theirs)))
+    with theirs:
+        with Narrow(fileno=ours.detach()) as narrow:
+            reader.start()
+            reply = Reply(200, Headers(), body, size)
+            assert wire.send_reply(narrow, exchange, reply, head_only=False)
+        reader.join()
+    assert got[0].endswith(b"\r\n\r\n" + body)
+    assert exchange.body_sent == size
+
+
 def test_an_endless_body_over_http_1_0(registry):
     """RFC 9112 section 7.1: no chunks for a client that does not know them."""
     registry.fault(path="/blobs/*", endless=True)

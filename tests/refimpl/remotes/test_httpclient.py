@@ -1,6 +1,7 @@
 """Requests from the event loop: redirects (net/http client.go), errors, cancelling."""
 
 import threading
+import time
 from contextlib import closing
 
 import anyio
@@ -290,6 +291,8 @@ async def test_all_of_a_body_is_moved_in_order(serve, answer, client):
         kept = Kept()
         async with await client.send(request(server.url)) as response:
             assert await response.pump(kept.take) == len(BODY)
+            async with await client.send(request(server.url)):
+                pass  # the connection is free before the response is closed
         assert bytes(kept) == BODY
     assert server.connections == 1
 
@@ -334,3 +337,71 @@ async def test_cancelling_ends_a_pump_that_waits(serve, answer):
     assert BODY.startswith(kept)
     names = [thread.name for thread in threading.enumerate()]
     assert not any(name.startswith("refpull-body") for name in names)
+
+
+async def test_a_piece_stays_while_the_next_one_comes(serve, answer, monkeypatch):
+    monkeypatch.setattr(httpclient, "_BUFFER", 1000)
+    monkeypatch.setattr(httpclient, "_LONG", 1)
+    came = threading.Semaphore(0)
+    receive = httpclient.Response._receive
+
+    def watched(response, view):
+        try:
+            return receive(response, view)
+        finally:
+            came.release()
+
+    monkeypatch.setattr(httpclient.Response, "_receive", watched)
+    server = serve(lambda seen: answer(200, body=BODY))
+    kept = Kept()
+
+    def sink(view: memoryview) -> int:
+        kept.take(view)
+        assert came.acquire(timeout=10)  # this piece, and then the next one
+        assert came.acquire(timeout=10)
+        came.release()
+        assert kept.endswith(view)
+        return len(view)
+
+    async with (
+        HTTPClient(timeouts=Timeouts(read=5)) as client,
+        await client.send(request(server.url)) as response,
+    ):
+        await response.pump(sink)
+    assert bytes(kept) == BODY
+
+
+class Late(httpx.BaseTransport):
+    """Answers only when nobody waits for it any more."""
+
+    def __init__(self):
+        self.begun = threading.Event()
+        self.closed = False
+
+    def handle_request(self, request):
+        self.begun.set()
+        deadline = time.monotonic() + 10
+        while not request.extensions["interrupt"].fired:
+            assert time.monotonic() < deadline
+        late = self
+
+        class Stream(httpx.SyncByteStream):
+            def __iter__(self):
+                return iter((b"x",))
+
+            def close(self):
+                late.closed = True
+
+        return httpx.Response(200, stream=Stream())
+
+
+async def test_an_answer_that_comes_too_late_is_closed():
+    transport = Late()
+    async with (
+        HTTPClient(transport=transport) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(client.send, request("http://x/"))
+        await anyio.to_thread.run_sync(transport.begun.wait, 10)
+        tasks.cancel_scope.cancel()
+    assert transport.closed
