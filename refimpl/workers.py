@@ -2,7 +2,9 @@
 
 Mirrors nothing in containerd, where a goroutine may block. Here the event loop
 must not: what reads, writes or hashes runs in a thread, and all such threads
-share one limiter, wide enough for every download that a user may ask for.
+share one limiter, wide enough for every download that a user may ask for. Beside
+them, a long body has a thread that receives (remotes/docker/httpclient.py) and one
+that hashes (stores/hashing.py).
 
     data = await run_blocking(path.read_bytes)
 """
